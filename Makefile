@@ -1,0 +1,59 @@
+# The two commands of the README are `make demo` and `make test`. Everything is installed into .venv, nothing outside this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := $(CURDIR)
+export DAGSTER_DISABLE_TELEMETRY := yes
+export GX_ANALYTICS_ENABLED := false
+# Python must be allowed to keep compiled bytecode: without it every start compiles Dagster and Great Expectations anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test lint format up down lock dictionary clean
+
+demo: $(VENV)/.installed  ## real orders from a Salesforce to a D365, compared, reported; then the Dagster UI
+	@$(BIN)/tieout up --detach --seed generated:5000 --run
+
+test: $(VENV)/.installed $(VENV)/.browser  ## the whole suite: real Postgres, the sandboxes over HTTP, a real browser for the report
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+up: $(VENV)/.installed  ## databases, sandboxes where no tenant is set, Dagster UI and daemon; Ctrl-C stops all of it
+	@$(BIN)/tieout up
+
+down: $(VENV)/.installed  ## stops what `make demo` left running
+	@$(BIN)/tieout down
+
+dictionary: $(VENV)/.installed  ## docs/data-dictionary.md and contracts/schema.json, made from the contracts
+	$(BIN)/tieout contracts --write
+
+lock: $(VENV)/.installed
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .tieout .mypy_cache .ruff_cache .pytest_cache *.egg-info
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Tieout needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.11")'
+	@echo "Installing into $(VENV) (once, about a minute) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(sed -n 's/^\(uv==[^ ;]*\).*/\1/p' requirements.lock)
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps -e .
+	@touch $@
+
+# The browser test needs Debian's chromium; where it cannot be installed the test says so in one line and is skipped.
+$(VENV)/.browser: $(VENV)/.installed
+	@command -v chromium >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 \
+		&& echo "Installing chromium for the browser test …" && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| echo "No chromium: the browser test will be skipped. Install it with: sudo apt-get install chromium"
+	@touch $@
