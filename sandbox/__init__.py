@@ -1,0 +1,1 @@
+"""A Salesforce and a D365 on this machine that speak the real protocols."""

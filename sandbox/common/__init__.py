@@ -1,0 +1,1 @@
+"""What both sandboxes share: journal, clock, certificates, serving."""

@@ -1,0 +1,143 @@
+"""The D365 sandbox as an application: OData under `/data`, Entra under the tenant, the test-only routes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Collection
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from sandbox.common.clock import Clock
+from sandbox.common.control import control_routes
+from sandbox.common.credentials import Credentials
+from sandbox.common.faults import FaultLayer, Faults
+from sandbox.common.journal import Journal
+from sandbox.common.recording import RecordingLayer
+from sandbox.common.serve import Listening, serve_made
+from sandbox.common.switches import Switches
+from sandbox.d365.addressing import ROOT, Target, address_of
+from sandbox.d365.batch import answer_batch
+from sandbox.d365.entra import Entra
+from sandbox.d365.errors import Answer, RequestRefusedError, unauthorized
+from sandbox.d365.posting import Posting
+from sandbox.d365.rules import CUT, REFUSE, Rulebook
+from sandbox.d365.service import Operation, Service
+from sandbox.d365.store import DEFAULT_COMPANY, Store
+from sandbox.d365.tokens import Tokens
+
+SYSTEM = "d365"
+STATE_FILE = "d365.sqlite"
+KEY_FILE = "d365-token.key"
+DEFAULT_URLS = ("http://127.0.0.1:8220", "https://127.0.0.1:8221")
+
+SWITCHES = {
+    "default_company": DEFAULT_COMPANY,
+    "page_size": 10_000,
+    "next_link_scheme": "",
+    "string_functions": False,
+    "if_match_is_honoured": False,
+    "manual_sales_order_numbers": True,
+    "manual_customer_accounts": True,
+    "site_is_mandatory": True,
+    "long_text": REFUSE,
+    "write_error_status": 400,
+    "token_lifetime_s": 0,
+    "throttled_changesets": 0,
+    "update_conflicts": 0,
+    "forbidden_sets": [],
+}
+"""Behaviours that vary between environments or are not known of the real system, with their defaults."""
+CHOICES = {"long_text": (REFUSE, CUT), "next_link_scheme": ("", "http", "https")}
+
+
+class D365:
+    """One environment: its state and what speaks for it."""
+
+    def __init__(self, state_dir: Path, urls: Collection[str], credentials: Credentials) -> None:
+        self.clock = Clock()
+        self.switches = Switches(SWITCHES, CHOICES)
+        self.store = Store(state_dir / STATE_FILE)
+        # In the same file, so that an effect and its entry are one transaction.
+        self.journal = Journal(state_dir / STATE_FILE, self.clock)
+        self.tokens = Tokens(state_dir / KEY_FILE, self.clock, credentials, urls)
+        self.faults = Faults()
+        book = Rulebook(self.store, self.clock, self.switches)
+        self._service = Service(book, self.journal)
+        self._entra = Entra(self.tokens, credentials, self.clock, self.switches, state_dir)
+        self._posting = Posting(book, self.journal)
+
+    def application(self) -> ASGIApp:
+        """The ASGI application with its layers."""
+        routes = [
+            *control_routes(
+                SYSTEM,
+                journal=self.journal,
+                clock=self.clock,
+                switches=self.switches,
+                counts=self.store.counts,
+                expire_tokens=self.tokens.expire_all,
+            ),
+            *self.faults.routes(),
+            *self._posting.routes(),
+            Route(ROOT, self._odata, methods=["GET"]),
+            Route(f"{ROOT}/{{rest:path}}", self._odata, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
+            *self._entra.routes(),
+        ]
+        recorded = RecordingLayer(Starlette(routes=routes), self.journal)
+        return FaultLayer(recorded, self.faults, self.journal)
+
+    def close(self) -> None:
+        """Close the state."""
+        self.journal.close()
+        self.store.close()
+
+    async def _odata(self, request: Request) -> Response:
+        operation = Operation(
+            method=request.method,
+            raw_path=request.scope["raw_path"].decode("utf-8", errors="replace").partition("?")[0],
+            query=request.scope["query_string"].decode("latin-1"),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=await request.body(),
+            base=f"{request.url.scheme}://{request.headers.get('host', '')}",
+            request_id=request.state.request_id,
+        )
+        answer = self._answer(operation)
+        headers = {"OData-Version": "4.0", **answer.headers}
+        return Response(answer.body, answer.status, headers)
+
+    def _answer(self, operation: Operation) -> Answer:
+        try:
+            scheme, _, token = operation.headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not self.tokens.is_live(token.strip()):
+                raise unauthorized()
+            if operation.method == "POST" and address_of(operation.raw_path, operation.uri).target is Target.BATCH:
+                return answer_batch(self._service, operation)
+        except RequestRefusedError as refused:
+            return refused.answer
+        return self._service.answer(operation)
+
+
+def create_app(
+    state_dir: Path, urls: Collection[str] = DEFAULT_URLS, credentials: Credentials | None = None
+) -> ASGIApp:
+    """The application on the state in `state_dir`; `urls` are the addresses whose tokens it accepts."""
+    return D365(state_dir, urls, credentials or Credentials.from_environment()).application()
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Serve until stopped; `arguments` has state, host, port and tls_port."""
+    state_dir = Path(arguments.state)
+    with contextlib.ExitStack() as open_state:
+
+        def application(listening: Listening) -> ASGIApp:
+            environment = D365(state_dir, (listening.url, listening.tls_url), Credentials.from_environment())
+            open_state.callback(environment.close)
+            return environment.application()
+
+        serve_made(application, arguments.host, arguments.port, arguments.tls_port, state_dir, SYSTEM)

@@ -1,0 +1,199 @@
+"""The Salesforce sandbox as one ASGI application and as a process."""
+
+import argparse
+import asyncio
+import gzip
+from collections.abc import Mapping
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandbox.common.control import control_routes, json_response, refusal
+from sandbox.common.recording import RecordingLayer
+from sandbox.common.serve import serve
+from sandbox.salesforce import oauth
+from sandbox.salesforce.errors import SalesforceError
+from sandbox.salesforce.faults import Fault, next_fault
+from sandbox.salesforce.org import Org, open_org
+from sandbox.salesforce.protocol import Answer, json_answer
+from sandbox.salesforce.records import Records
+from sandbox.salesforce.rest import RestApi
+from sandbox.salesforce.sessions import Sessions
+
+SYSTEM = "salesforce"
+VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+GZIP_FROM_BYTES = 1024
+GZIP_LEVEL = 1  # loopback is quick; what counts is the time spent packing
+
+_BULK_1_IS_OFF = {"exceptionCode": "FeatureNotEnabled", "exceptionMessage": "Async API not enabled"}
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Serves the org in `arguments.state` on `arguments.port` (http) and `arguments.tls_port` (TLS) until told to stop."""
+    state_dir = Path(arguments.state)
+    host = getattr(arguments, "host", None) or "127.0.0.1"
+    serve(create_app(state_dir), host, arguments.port, arguments.tls_port, state_dir, SYSTEM, app_sends_date=True)
+
+
+def create_app(state_dir: Path) -> ASGIApp:
+    """The application over the state in `state_dir`, which is made when it is not there."""
+    org = open_org(state_dir)
+    sessions = Sessions(org)
+    door = _Door(org, RestApi(org, sessions), sessions)
+    routes = control_routes(
+        SYSTEM, journal=org.journal, clock=org.clock, switches=org.switches,
+        counts=org.store.counts, expire_tokens=sessions.close_all,
+    )  # fmt: skip
+    routes += _recycle_bin_routes(org)
+    routes += [
+        Route("/services/oauth2/token", door.token, methods=["POST"]),
+        Route("/services/oauth2/revoke", door.revoke, methods=["GET", "POST"]),
+        Route("/services/oauth2/userinfo", door.identity, methods=["GET", "POST"]),
+        Route("/id/{org}/{user}", door.identity, methods=["GET"]),
+        Route("/services/async/{rest:path}", door.bulk_1, methods=VERBS),
+        Route("/services/data", door.rest, methods=VERBS),
+        Route("/services/data/{rest:path}", door.rest, methods=VERBS),
+    ]
+    application = Starlette(routes=routes)
+    application.router.redirect_slashes = False
+    return RecordingLayer(application, org.journal)
+
+
+class _Door:
+    """From ASGI requests to calls, and from answers to ASGI responses."""
+
+    def __init__(self, org: Org, api: RestApi, sessions: Sessions) -> None:
+        self._org = org
+        self._api = api
+        self._sessions = sessions
+
+    async def rest(self, request: Request) -> ASGIApp:
+        raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
+        path = raw_path.partition(b"?")[0].decode("latin-1")
+        body = await request.body()
+        if request.headers.get("content-encoding", "").lower() == "gzip":
+            body = gzip.decompress(body)
+        fault = next_fault(self._org.switches["faults"], request.method, path)
+        if fault is not None and fault.kind == "answer":
+            return self._response(request, Answer(fault.status, fault.body, fault.content_type))
+        if fault is not None and fault.kind == "delay":
+            await asyncio.sleep(fault.seconds)
+        if fault is not None and fault.kind == "drop":
+            return _Broken(b"")
+        answer = self._api.answer(
+            request.method, path, _single(request.query_params.multi_items()), _lower(request), body,
+            request_id=request.state.request_id, base_url=_base_url(request), uri_bytes=_uri_bytes(request), head_bytes=_head_bytes(request),
+        )  # fmt: skip
+        return _after(fault, answer) or self._response(request, answer)
+
+    async def token(self, request: Request) -> ASGIApp:
+        fault = next_fault(self._org.switches["faults"], request.method, request.url.path)
+        if fault is not None and fault.kind == "answer":
+            return self._response(request, Answer(fault.status, fault.body, fault.content_type))
+        answer = oauth.token(self._org, self._sessions, await request.body(), _lower(request), _base_url(request))
+        return self._response(request, answer)
+
+    async def revoke(self, request: Request) -> Response:
+        given = (await request.body()).decode("utf-8", "replace") if request.method == "POST" else request.url.query
+        self._sessions.close(dict(parse_qsl(given)).get("token", ""))
+        return self._response(request, Answer())
+
+    async def identity(self, request: Request) -> Response:
+        if not self._sessions.is_live(request.headers.get("authorization", "")):
+            return self._response(request, Answer(403, b"Bad_OAuth_Token", "text/plain"))
+        return self._response(request, json_answer(oauth.identity(_base_url(request))))
+
+    async def bulk_1(self, request: Request) -> Response:
+        return self._response(request, json_answer(_BULK_1_IS_OFF, 400))
+
+    def _response(self, request: Request, answer: Answer) -> Response:
+        headers = {"Date": format_datetime(self._org.now(), usegmt=True), **answer.headers}
+        body = answer.body
+        if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+            body = gzip.compress(body, GZIP_LEVEL)
+            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        if request.method == "HEAD" or answer.status in (204, 304):
+            body = b""
+        response = Response(body, answer.status, headers)
+        if answer.status not in (204, 304):
+            response.headers["Content-Type"] = answer.content_type
+        return response
+
+
+class _Broken:
+    """An answer that promises more bytes than it sends, so that the server breaks the connection."""
+
+    def __init__(self, beginning: bytes, status: int = 200) -> None:
+        self._beginning = beginning
+        self._status = status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+        length = str(len(self._beginning) + 1_000_000).encode()
+        headers = [
+            (b"content-length", length),
+            (b"content-type", b"application/json;charset=UTF-8"),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._beginning, "more_body": True})
+
+
+def _after(fault: Fault | None, answer: Answer) -> _Broken | None:
+    if fault is None or fault.kind not in ("lose", "truncate"):
+        return None
+    return _Broken(answer.body[: len(answer.body) // 2] if fault.kind == "truncate" else b"", answer.status)
+
+
+def _recycle_bin_routes(org: Org) -> list[Route]:
+    """What people do in the real user interface and no REST call can: undelete, merge, empty the recycle bin."""
+
+    async def undelete(request: Request) -> Response:
+        return await _done(request, lambda records, body: [records.undelete(str(each)) for each in body["ids"]])
+
+    async def merge(request: Request) -> Response:
+        return await _done(request, lambda records, body: records.merge(str(body["master"]), str(body["loser"])))
+
+    async def purge(request: Request) -> Response:
+        return await _done(request, lambda records, body: [records.purge(str(each)) for each in body["ids"]])
+
+    async def _done(request: Request, change: Any) -> Response:
+        try:
+            change(Records(org, request.state.request_id), await request.json())
+        except SalesforceError as problem:
+            return refusal(problem.message)
+        except (KeyError, TypeError, ValueError) as problem:
+            return refusal(f"The body is not what this route takes: {problem}")
+        return json_response({"done": True})
+
+    return [
+        Route("/_sandbox/undelete", undelete, methods=["POST"]),
+        Route("/_sandbox/merge", merge, methods=["POST"]),
+        Route("/_sandbox/purge", purge, methods=["POST"]),
+    ]
+
+
+def _single(pairs: list[tuple[str, str]]) -> Mapping[str, str]:
+    return dict(pairs)
+
+
+def _lower(request: Request) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _base_url(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
+
+
+def _uri_bytes(request: Request) -> int:
+    return len(request.scope.get("raw_path") or b"") + len(request.scope["query_string"])
+
+
+def _head_bytes(request: Request) -> int:
+    return _uri_bytes(request) + sum(len(name) + len(value) + 4 for name, value in request.scope["headers"])

@@ -1,0 +1,93 @@
+"""One running org: its records, clock, journal and switches, as every handler gets them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sandbox.common.clock import Clock
+from sandbox.common.credentials import Credentials
+from sandbox.common.journal import EFFECT, Journal
+from sandbox.common.switches import Switches
+from sandbox.salesforce import stamps
+from sandbox.salesforce.schema import SObject
+from sandbox.salesforce.store import FILE_NAME, Store
+from sandbox.salesforce.visibility import visible_objects
+
+OLDEST_VERSION, NEWEST_VERSION = 50, 68
+
+SWITCHES: Mapping[str, Any] = {
+    "page_size": 2000,  # rows of a query page unless the caller asks for fewer
+    "child_page_size": 200,  # rows of a child subquery before it pages by itself
+    "daily_api_limit": 115_000,
+    "hidden_fields": [],  # field-level security: ["Account.ERP_Number__c"]
+    "session_timeout_s": 7200,
+    "jwt_public_key": "",  # PEM of the key or certificate that JWT assertions are checked with
+    "bulk_in_progress_polls": 1,
+    "bulk_page_rows": 50_000,  # rows of a result page when the caller names no maxRecords
+    "bulk_error": "",  # a text makes the next jobs fail with it
+    "locked_rows": {},  # id: how many more writes are refused with UNABLE_TO_LOCK_ROW
+    "faults": [],  # see faults.py
+}
+
+
+@dataclass(slots=True)
+class Org:
+    """Everything that lives as long as the process."""
+
+    state_dir: Path
+    store: Store
+    clock: Clock
+    journal: Journal
+    switches: Switches
+    credentials: Credentials
+
+    @property
+    def objects(self) -> Mapping[str, SObject]:
+        """What the running user may see, by lower-case name."""
+        return visible_objects(self.switches["hidden_fields"])
+
+    def now(self) -> datetime:
+        """The present instant in whole seconds, as records are stamped."""
+        return self.clock.now().astimezone(UTC).replace(microsecond=0)
+
+    def stamp(self) -> str:
+        return stamps.written(self.now())
+
+    def today(self) -> date:
+        return self.now().date()
+
+    def count_call(self) -> None:
+        """Counts one API call; hours older than the rolling day are forgotten."""
+        now = self.now()
+        execute = self.store.connection.execute
+        execute(
+            "INSERT INTO _usage VALUES (?, 1) ON CONFLICT (hour) DO UPDATE SET calls = calls + 1",
+            (now.strftime("%Y-%m-%dT%H"),),
+        )
+        if now.minute == 0:
+            execute("DELETE FROM _usage WHERE hour < ?", ((now - timedelta(days=1)).strftime("%Y-%m-%dT%H"),))
+
+    def calls_today(self) -> int:
+        """API calls of the last 24 hours."""
+        since = (self.now() - timedelta(days=1)).strftime("%Y-%m-%dT%H")
+        used = self.store.connection.execute("SELECT coalesce(sum(calls), 0) FROM _usage WHERE hour > ?", (since,))
+        return int(used.fetchone()[0])
+
+    def record_effects(self, request_id: str, effects: list[dict[str, Any]]) -> None:
+        """Writes effects into the journal, inside the transaction that made them."""
+        self.journal.record_many(
+            [{"phase": EFFECT, "request_id": request_id, **effect} for effect in effects],
+            connection=self.store.connection,
+        )
+
+
+def open_org(state_dir: Path, credentials: Credentials | None = None) -> Org:
+    """The org whose state is in `state_dir`; new when there is none."""
+    clock = Clock()
+    path = state_dir / FILE_NAME
+    store = Store(path, clock.now)
+    return Org(
+        state_dir, store, clock, Journal(path, clock), Switches(SWITCHES), credentials or Credentials.from_environment()
+    )
