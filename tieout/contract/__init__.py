@@ -1,0 +1,43 @@
+"""Contracts: which fields there are, who owns them, how they map and compare.
+
+`load_contracts(folder)` gives `Contracts` (entity → `Contract`), which makes the `Table`s with their `Column`s and `Field`s.
+"""
+
+from tieout.contract.check import check_against_d365, check_against_salesforce, written_columns
+from tieout.contract.load import load_contracts
+from tieout.contract.model import ColumnType, CompareKind, Severity, System
+from tieout.contract.tables import (
+    Column,
+    Contract,
+    Contracts,
+    Create,
+    Field,
+    Lines,
+    Link,
+    Side,
+    Table,
+    Tolerance,
+    ValueMap,
+)
+
+__all__ = [
+    "Column",
+    "ColumnType",
+    "CompareKind",
+    "Contract",
+    "Contracts",
+    "Create",
+    "Field",
+    "Lines",
+    "Link",
+    "Severity",
+    "Side",
+    "System",
+    "Table",
+    "Tolerance",
+    "ValueMap",
+    "check_against_d365",
+    "check_against_salesforce",
+    "load_contracts",
+    "written_columns",
+]

@@ -1,0 +1,89 @@
+"""Countries as ISO 3166 codes, whatever way they are written: two or three letters, or a name in one of the languages of the companies.
+
+The names come from pycountry (Debian's iso-codes), with the few everyday names that no standard lists.
+"""
+
+import gettext
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import duckdb
+
+COUNTRY_TABLE = "country_name"
+"""Name of the DuckDB table that `register` makes: name (small letters, trimmed), alpha2."""
+
+_LANGUAGES = ("de", "fr", "es", "it", "nl", "pt", "da", "sv", "nb", "fi", "pl", "cs")
+
+_EVERYDAY = {
+    "America": "US",
+    "Czech Republic": "CZ",
+    "England": "GB",
+    "Great Britain": "GB",
+    "Holland": "NL",
+    "Korea": "KR",
+    "Macedonia": "MK",
+    "Northern Ireland": "GB",
+    "Russia": "RU",
+    "Scotland": "GB",
+    "The Netherlands": "NL",
+    "Turkey": "TR",
+    "U.K.": "GB",
+    "U.S.": "US",
+    "U.S.A.": "US",
+    "UAE": "AE",
+    "UK": "GB",
+    "United States of America": "US",
+    "Wales": "GB",
+}
+
+
+@cache
+def alpha2_by_name() -> dict[str, str]:
+    """Every spelling in small letters → alpha-2 code."""
+    import pycountry  # here, because reading its database costs time that only landing needs
+
+    names: dict[str, str] = {}
+    for country in pycountry.countries:
+        for spelling in _spellings(country):
+            names.setdefault(spelling.lower(), country.alpha_2)
+    for spelling, code in _EVERYDAY.items():
+        names.setdefault(spelling.lower(), code)
+    for language in _LANGUAGES:
+        # A spelling that two countries share in different languages belongs to the one that came first: English, then the order above.
+        translation = gettext.translation("iso3166-1", pycountry.LOCALES_DIR, languages=[language], fallback=True)
+        for country in pycountry.countries:
+            for spelling in _spellings(country):
+                names.setdefault(translation.gettext(spelling).lower(), country.alpha_2)
+    return names
+
+
+def alpha2(country: str | None) -> str | None:
+    """The alpha-2 code of a country in any known spelling; `None` where it is unknown."""
+    return None if country is None else alpha2_by_name().get(" ".join(country.split()).lower())
+
+
+def alpha3(country: str | None) -> str | None:
+    """The alpha-3 code, as `AddressCountryRegionId` of D365 holds it; `None` where the country is unknown."""
+    import pycountry
+
+    code = alpha2(country)
+    found = None if code is None else pycountry.countries.get(alpha_2=code)
+    return None if found is None else str(found.alpha_3)
+
+
+def register(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Make the table `country_name` on `connection`, once."""
+    known = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [COUNTRY_TABLE]).fetchone()
+    if known and known[0]:
+        return
+    names = alpha2_by_name()
+    connection.execute(
+        f"CREATE TEMP TABLE {COUNTRY_TABLE} AS SELECT unnest(?) AS name, unnest(?) AS alpha2",
+        [list(names), list(names.values())],
+    )
+
+
+def _spellings(country: Any) -> list[str]:
+    attributes = ("alpha_2", "alpha_3", "name", "common_name", "official_name")
+    return [value for value in (getattr(country, attribute, None) for attribute in attributes) if value]

@@ -1,0 +1,177 @@
+"""Where everything is and how to sign in: the environment, read once into one checked value."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tieout.errors import ConfigurationError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclass(frozen=True, slots=True)
+class SalesforceSettings:
+    """How Salesforce is reached. Client credentials, or a JWT key with the user it stands for."""
+
+    instance_url: str
+    client_id: str
+    client_secret: str = field(default="", repr=False)
+    username: str = ""
+    private_key_file: Path | None = None
+    audience: str = "https://login.salesforce.com"
+    api_version: str = "62.0"
+
+
+@dataclass(frozen=True, slots=True)
+class D365Settings:
+    """How D365 is reached. A secret, or a certificate (PEM with key) and its thumbprint."""
+
+    url: str
+    tenant_id: str
+    client_id: str
+    authority_url: str
+    client_secret: str = field(default="", repr=False)
+    certificate_file: Path | None = None
+    certificate_thumbprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration. `salesforce` or `d365` is `None` where no tenant is set: the sandbox is used then."""
+
+    home: Path
+    database_url: str | None
+    lake_url: str
+    contracts: Path
+    salesforce: SalesforceSettings | None
+    d365: D365Settings | None
+    ca_bundle: Path | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read the variables that README.md lists.
+
+        Raises ConfigurationError that names every variable that is missing or contradicts another, all in one message.
+        """
+        env = {name: value for name, value in (os.environ if environment is None else environment).items() if value}
+        problems: list[str] = []
+        home = Path(env.get("TIEOUT_HOME", str(PROJECT_ROOT / ".tieout"))).expanduser().resolve()
+        settings = cls(
+            home=home,
+            database_url=_database_url(env.get("TIEOUT_DATABASE_URL"), problems),
+            lake_url=env.get("TIEOUT_LAKE_URL", str(home / "lake")),
+            contracts=contracts_folder(env),
+            salesforce=_salesforce(env, problems),
+            d365=_d365(env, problems),
+            ca_bundle=Path(env["TIEOUT_CA_BUNDLE"]) if "TIEOUT_CA_BUNDLE" in env else None,
+        )
+        if problems:
+            raise ConfigurationError(" ".join(problems))
+        return settings
+
+
+def contracts_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """TIEOUT_CONTRACTS, or the folder `contracts` of the project."""
+    env = os.environ if environment is None else environment
+    return Path(env.get("TIEOUT_CONTRACTS") or PROJECT_ROOT / "contracts")
+
+
+def companies_with_history(environment: Mapping[str, str] | None = None) -> list[str]:
+    """The D365 companies that backfills are cut by: TIEOUT_COMPANIES, names with commas between, or those of the sample data.
+
+    The main job needs no list: it serves every company that it meets.
+    """
+    env = os.environ if environment is None else environment
+    names = env.get("TIEOUT_COMPANIES", "ausi,camf,demf,frsi,gbsi,usmf").split(",")
+    return sorted({name.strip().lower() for name in names if name.strip()})
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` points at this machine, where plain http and a private certificate authority are allowed."""
+    return urlsplit(url).hostname in _LOOPBACK
+
+
+def _database_url(url: str | None, problems: list[str]) -> str | None:
+    if url is None:
+        return None
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
+        problems.append(
+            "TIEOUT_DATABASE_URL is not a Postgres address. Write it as postgresql://user:password@host:5432/database."
+        )
+        return None
+    # SQLAlchemy 2.1 reads the bare scheme as psycopg 3, which neither we nor dagster-postgres install.
+    return f"postgresql+psycopg2://{rest}"
+
+
+def _salesforce(env: Mapping[str, str], problems: list[str]) -> SalesforceSettings | None:
+    url = env.get("SALESFORCE_INSTANCE_URL")
+    if url is None:
+        stray = sorted(name for name in env if name.startswith("SALESFORCE_"))
+        if stray:
+            problems.append(
+                f"{stray[0]} is set, SALESFORCE_INSTANCE_URL is not. Set it, or unset {stray[0]} to use the sandbox."
+            )
+        return None
+    _check_url("SALESFORCE_INSTANCE_URL", url, problems)
+    _require(env, "SALESFORCE_INSTANCE_URL", ["SALESFORCE_CLIENT_ID"], problems)
+    if "SALESFORCE_PRIVATE_KEY_FILE" in env:
+        _require(env, "SALESFORCE_PRIVATE_KEY_FILE", ["SALESFORCE_USERNAME"], problems)
+    else:
+        _require(env, "SALESFORCE_INSTANCE_URL", ["SALESFORCE_CLIENT_SECRET"], problems)
+    return SalesforceSettings(
+        instance_url=url.rstrip("/"),
+        client_id=env.get("SALESFORCE_CLIENT_ID", ""),
+        client_secret=env.get("SALESFORCE_CLIENT_SECRET", ""),
+        username=env.get("SALESFORCE_USERNAME", ""),
+        private_key_file=Path(env["SALESFORCE_PRIVATE_KEY_FILE"]) if "SALESFORCE_PRIVATE_KEY_FILE" in env else None,
+        audience=env.get("SALESFORCE_AUDIENCE", "https://login.salesforce.com"),
+        api_version=env.get("SALESFORCE_API_VERSION", "62.0"),
+    )
+
+
+def _d365(env: Mapping[str, str], problems: list[str]) -> D365Settings | None:
+    url = env.get("D365_URL")
+    if url is None:
+        stray = sorted(name for name in env if name.startswith("D365_"))
+        if stray:
+            problems.append(f"{stray[0]} is set, D365_URL is not. Set it, or unset {stray[0]} to use the sandbox.")
+        return None
+    _check_url("D365_URL", url, problems)
+    _require(env, "D365_URL", ["D365_TENANT_ID", "D365_CLIENT_ID"], problems)
+    if "D365_CERTIFICATE_FILE" in env:
+        _require(env, "D365_CERTIFICATE_FILE", ["D365_CERTIFICATE_THUMBPRINT"], problems)
+    else:
+        _require(env, "D365_URL", ["D365_CLIENT_SECRET"], problems)
+    tenant = env.get("D365_TENANT_ID", "")
+    return D365Settings(
+        # The audience of the token is this address to the letter: lower case, no slash at the end.
+        url=url.rstrip("/").lower(),
+        tenant_id=tenant,
+        client_id=env.get("D365_CLIENT_ID", ""),
+        authority_url=env.get("D365_AUTHORITY_URL", f"https://login.microsoftonline.com/{tenant}"),
+        client_secret=env.get("D365_CLIENT_SECRET", ""),
+        certificate_file=Path(env["D365_CERTIFICATE_FILE"]) if "D365_CERTIFICATE_FILE" in env else None,
+        certificate_thumbprint=env.get("D365_CERTIFICATE_THUMBPRINT", ""),
+    )
+
+
+def _check_url(name: str, url: str, problems: list[str]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        problems.append(f"{name} is not an address: {url!r}. Write it as https://host.")
+    elif parts.scheme == "http" and not is_loopback(url):
+        problems.append(
+            f"{name} uses plain http. Use https; plain http is allowed for this machine's own addresses only."
+        )
+
+
+def _require(env: Mapping[str, str], given: str, names: list[str], problems: list[str]) -> None:
+    problems.extend(
+        f"{given} is set, {name} is not. Set it, or unset {given} to use the sandbox."
+        for name in names
+        if name not in env
+    )
