@@ -1,0 +1,344 @@
+"""What a break is: its identity over runs, its life cycle, and the cause that the evidence allows to name.
+
+Pure. The comparison finds the differences (`reconciliation`), the ledger keeps the breaks.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import sha256
+
+from tieout.reconciliation.rows import DifferenceKind, DifferenceRow, Reason, Verdict, VerdictRow
+
+
+class Cause(StrEnum):
+    """Why the two sides differ, as far as the evidence goes."""
+
+    NOT_DELIVERED_YET = "not_delivered_yet"
+    DELIVERY_PLANNED = "delivery_planned"
+    DELIVERED_IN_THIS_RUN = "delivered_in_this_run"
+    DELIVERY_REJECTED = "delivery_rejected"
+    DELIVERY_IN_DOUBT = "delivery_in_doubt"
+    DELIVERED_AND_GONE = "delivered_and_gone"
+    CANNOT_BE_DELIVERED = "cannot_be_delivered"
+    QUARANTINED = "quarantined"
+    LINK_UNCLEAR = "link_unclear"
+    DUPLICATE = "duplicate"
+    CANCELED_IN_D365 = "canceled_in_d365"
+    NOT_WON = "not_won"
+    DELETED_IN_SALESFORCE = "deleted_in_salesforce"
+    DAMAGED_CHARACTERS = "damaged_characters"
+    WRITE_PENDING = "write_pending"
+    ENTERED_IN_D365 = "entered_in_d365"
+    VALUE_DIFFERS = "value_differs"
+    LINE_DIFFERS = "line_differs"
+
+    @property
+    def explains(self) -> bool:
+        """Whether it says why the money differs; the others say only that it does."""
+        return self not in _NO_EXPLANATION
+
+    @property
+    def fix(self) -> str:
+        """What somebody should do about it, or why nothing has to be done."""
+        return _FIXES[self]
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether it stays until somebody acts; the others settle by themselves in a later run."""
+        return self not in _SETTLES_BY_ITSELF
+
+
+_NO_EXPLANATION = frozenset({Cause.DELIVERED_AND_GONE, Cause.ENTERED_IN_D365, Cause.VALUE_DIFFERS, Cause.LINE_DIFFERS})
+
+_SETTLES_BY_ITSELF = frozenset(
+    {
+        Cause.NOT_DELIVERED_YET,
+        Cause.DELIVERY_PLANNED,
+        Cause.DELIVERED_IN_THIS_RUN,
+        Cause.DELIVERY_IN_DOUBT,
+        Cause.WRITE_PENDING,
+    }
+)
+
+_FIXES: Mapping[Cause, str] = {
+    Cause.NOT_DELIVERED_YET: "Nothing to do: the next run delivers it.",
+    Cause.DELIVERY_PLANNED: "Nothing to do: it is planned and is sent by the next run.",
+    Cause.DELIVERED_IN_THIS_RUN: "Nothing to do: it was delivered after the comparison; the next run shows it matched.",
+    Cause.DELIVERY_REJECTED: "Put right what D365 names, in the system that owns it; then re-drive the delivery.",
+    Cause.DELIVERY_IN_DOUBT: "Nothing to do yet: the next run looks in D365 before it sends anything again.",
+    Cause.DELIVERED_AND_GONE: "Ask who removed it in D365. It is not delivered again by itself.",
+    Cause.CANNOT_BE_DELIVERED: "Put right in Salesforce what the reason names; the next run delivers it.",
+    Cause.QUARANTINED: "Put the record right at its source; the quarantine lists the rule and the value.",
+    Cause.LINK_UNCLEAR: "Decide which records belong together and store the link in Salesforce (the ERP number field).",
+    Cause.DUPLICATE: "Merge or close the second record in D365.",
+    Cause.CANCELED_IN_D365: "Agree with sales: reopen the opportunity or enter a new order. It is not delivered again by itself.",
+    Cause.NOT_WON: "Set the opportunity to won again, or cancel the order in D365.",
+    Cause.DELETED_IN_SALESFORCE: "Restore the opportunity, or cancel the order in D365.",
+    Cause.DAMAGED_CHARACTERS: "Type the text again on the damaged side; the other side has it undamaged.",
+    Cause.WRITE_PENDING: "Nothing to do: the value of the owner is written by this run; the next run shows it gone.",
+    Cause.ENTERED_IN_D365: "Link it to its Salesforce record, or leave it if it was meant for D365 alone.",
+    Cause.VALUE_DIFFERS: "Correct the side that does not own the field.",
+    Cause.LINE_DIFFERS: "Bring the lines of the order in line with the opportunity, or the other way round.",
+}
+
+
+_VERDICTS = frozenset(Verdict)
+
+
+class BreakState(StrEnum):
+    """Where a break stands after a run."""
+
+    OPEN = "open"
+    STILL_OPEN = "still_open"
+    CLOSED = "closed"
+    REOPENED = "reopened"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryNote:
+    """What the ledger knows about the delivery of one record: its state, the last message, and whether this run made it so."""
+
+    state: str
+    message: str = ""
+    in_this_run: bool = False
+
+
+DeliveryNotes = Mapping[tuple[str, str, str], DeliveryNote]
+"""(entity, operation `create` or `update`, Salesforce id) → what the ledger knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One difference that somebody may have to look at.
+
+    `subject` is the field, or the verdict where the whole record is meant. `amount` is the money at stake in `currency`, never
+    negative, `None` where the difference is not one of money.
+    """
+
+    identity: str
+    entity: str
+    company: str
+    currency: str
+    salesforce_key: str | None
+    d365_key: str | None
+    line_key: str | None
+    subject: str
+    salesforce_value: str | None
+    d365_value: str | None
+    amount: Decimal | None
+    cause: Cause
+    owner: str
+    detail: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBreak:
+    """A break as the ledger has it from earlier runs."""
+
+    identity: str
+    state: BreakState
+    salesforce_key: str | None = None
+    d365_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakChange:
+    """What one run does to one break; `before` is `None` for a new one."""
+
+    identity: str
+    before: BreakState | None
+    after: BreakState
+
+
+def identity_of(entity: str, company: str, key: str, subject: str) -> str:
+    """32 hexadecimal digits that are the same in every run for the same difference.
+
+    `key` is the Salesforce id where there is one (it never changes), else the D365 key; the key of the line is appended for lines.
+    """
+    # A unit separator cannot occur in a key, so ("a", "b|c") and ("a|b", "c") do not meet.
+    return sha256("\x1f".join((entity, company.lower(), key, subject)).encode()).hexdigest()[:32]
+
+
+def breaks_of(
+    verdicts: Iterable[VerdictRow], differences: Iterable[DifferenceRow], deliveries: DeliveryNotes
+) -> Iterator[Break]:
+    """Every break of one reconciliation: one for each record that is not simply compared, one for each field that differs."""
+    for verdict in verdicts:
+        # A record that differs in its fields is told field by field below; one with a reason is told as a whole.
+        if verdict.verdict in (Verdict.MATCHED, Verdict.IN_FLIGHT) or (
+            verdict.verdict is Verdict.DIFFERS and verdict.reason is None
+        ):
+            continue
+        yield _break_of_record(verdict, deliveries)
+    for difference in differences:
+        if difference.kind is not DifferenceKind.CASE_OR_BLANKS:
+            yield _break_of_field(difference, deliveries)
+
+
+def _break_of_record(row: VerdictRow, deliveries: DeliveryNotes) -> Break:
+    note = deliveries.get((row.entity, "create", row.salesforce_key)) if row.salesforce_key else None
+    cause = cause_of_record(row, note)
+    rejected = note.message if note is not None and cause is Cause.DELIVERY_REJECTED else None
+    return Break(
+        identity=identity_of(row.entity, row.company, row.salesforce_key or row.d365_key or "", row.verdict),
+        entity=row.entity,
+        company=row.company,
+        currency=row.currency,
+        salesforce_key=row.salesforce_key,
+        d365_key=row.d365_key,
+        line_key=None,
+        subject=row.verdict,
+        salesforce_value=_text(row.salesforce_amount),
+        d365_value=_text(row.d365_amount),
+        amount=_at_stake(row),
+        cause=cause,
+        owner="salesforce" if row.salesforce_key else "d365",
+        detail=rejected or row.reason or "",
+        fix=_FIXES[cause],
+    )
+
+
+def _break_of_field(row: DifferenceRow, deliveries: DeliveryNotes) -> Break:
+    note = deliveries.get((row.entity, "update", row.salesforce_key))
+    cause = cause_of_field(row, note)
+    key = row.salesforce_key if row.line_key is None else f"{row.salesforce_key}/{row.line_key}"
+    return Break(
+        identity=identity_of(row.entity, row.company, key, row.field),
+        entity=row.entity,
+        company=row.company,
+        currency=row.currency,
+        salesforce_key=row.salesforce_key,
+        d365_key=row.d365_key,
+        line_key=row.line_key,
+        subject=row.field,
+        salesforce_value=row.salesforce_stored,
+        d365_value=row.d365_stored,
+        amount=row.amount,
+        cause=cause,
+        owner=row.owner,
+        detail=note.message if note is not None and cause is Cause.DELIVERY_REJECTED else "",
+        fix=_FIXES[cause],
+    )
+
+
+def causes_by_record(breaks: Iterable[Break]) -> list[tuple[tuple[str | None, str | None], str, str, bool]]:
+    """For each order that has breaks: its keys, its company, the cause of its difference in money, and whether that explains it.
+
+    What is said about the whole record comes first, then its money fields, then the rest. Made for `reconciliation.explain`.
+    """
+    best: dict[tuple[str | None, str | None, str], tuple[int, Cause]] = {}
+    for one in breaks:
+        if one.entity != "sales_order":
+            continue
+        rank = 0 if one.subject in _VERDICTS else 1 if one.amount is not None else 2
+        key = (one.salesforce_key, one.d365_key, one.company)
+        if key not in best or rank < best[key][0]:
+            best[key] = (rank, one.cause)
+    return [((sf, d365), company, str(cause), cause.explains) for (sf, d365, company), (_, cause) in best.items()]
+
+
+def cause_of_record(row: VerdictRow, note: DeliveryNote | None) -> Cause:
+    """The cause of a break that is about a whole record. `note` is what the ledger knows about its creation in D365."""
+    for reason, cause in _CAUSES_BY_REASON:
+        if row.reason is not None and row.reason.startswith(reason):
+            return cause
+    match row.verdict:
+        case Verdict.QUARANTINED:
+            return Cause.QUARANTINED
+        case Verdict.DUPLICATE:
+            return Cause.DUPLICATE
+        case Verdict.ONLY_IN_SALESFORCE if row.entity.endswith("_line"):
+            return Cause.LINE_DIFFERS
+        case Verdict.ONLY_IN_SALESFORCE:
+            return _cause_of_absence(note)
+        case Verdict.ONLY_IN_D365:
+            return Cause.LINE_DIFFERS if row.entity.endswith("_line") else Cause.ENTERED_IN_D365
+        case _:
+            return Cause.VALUE_DIFFERS
+
+
+def cause_of_field(row: DifferenceRow, note: DeliveryNote | None) -> Cause:
+    """The cause of a break that is about one field. `note` is what the ledger knows about the last update of the record in D365."""
+    if row.kind is DifferenceKind.DAMAGED_CHARACTERS:
+        return Cause.DAMAGED_CHARACTERS
+    if row.on_difference != "write":
+        return Cause.VALUE_DIFFERS
+    if row.owner == "salesforce" and note is not None:
+        # A confirmed update says nothing about today's difference; a refused or lost one does.
+        updates = {"rejected": Cause.DELIVERY_REJECTED, "in_doubt": Cause.DELIVERY_IN_DOUBT}
+        return updates.get(note.state, Cause.WRITE_PENDING)
+    return Cause.WRITE_PENDING
+
+
+def state_after(state: BreakState | None, *, seen: bool) -> BreakState | None:
+    """The state of a break after a run that judged its record. `None` in and out is a break that never was."""
+    if seen:
+        return {None: BreakState.OPEN, BreakState.CLOSED: BreakState.REOPENED}.get(state, BreakState.STILL_OPEN)
+    return None if state is None else BreakState.CLOSED
+
+
+def life_cycle(
+    known: Iterable[KnownBreak], seen: Iterable[Break], unjudged_keys: Collection[str] = frozenset()
+) -> list[BreakChange]:
+    """What one run does to the breaks that are known and to those that it saw.
+
+    `unjudged_keys` holds the keys (Salesforce ids, D365 keys) of records that are in flight or in quarantine: their earlier breaks were
+    not looked at, so they are neither closed nor counted on. Breaks that stay closed are not mentioned.
+    """
+    before = {one.identity: one for one in known}
+    identities = dict.fromkeys(one.identity for one in seen)
+    changes = []
+    for identity in identities:
+        state = before[identity].state if identity in before else None
+        after = state_after(state, seen=True)
+        assert after is not None
+        changes.append(BreakChange(identity, state, after))
+    for identity, one in before.items():
+        if identity in identities or one.state is BreakState.CLOSED:
+            continue
+        if one.salesforce_key in unjudged_keys or one.d365_key in unjudged_keys:
+            continue
+        changes.append(BreakChange(identity, one.state, BreakState.CLOSED))
+    return changes
+
+
+_CAUSES_BY_REASON: tuple[tuple[Reason, Cause], ...] = (
+    (Reason.LINK_AMBIGUOUS, Cause.LINK_UNCLEAR),
+    (Reason.LINK_TAKEN, Cause.LINK_UNCLEAR),
+    (Reason.LINK_BROKEN, Cause.DELIVERED_AND_GONE),
+    (Reason.NO_COMPANY, Cause.CANNOT_BE_DELIVERED),
+    (Reason.NO_ACCOUNT, Cause.CANNOT_BE_DELIVERED),
+    (Reason.NO_LINES, Cause.CANNOT_BE_DELIVERED),
+    (Reason.ACCOUNT_QUARANTINED, Cause.CANNOT_BE_DELIVERED),
+    (Reason.ORDER_CANCELED, Cause.CANCELED_IN_D365),
+    (Reason.LINE_CANCELED, Cause.CANCELED_IN_D365),
+    (Reason.NOT_WON, Cause.NOT_WON),
+    (Reason.DELETED, Cause.DELETED_IN_SALESFORCE),
+)
+
+
+def _cause_of_absence(note: DeliveryNote | None) -> Cause:
+    if note is None:
+        return Cause.NOT_DELIVERED_YET
+    if note.state == "confirmed":
+        return Cause.DELIVERED_IN_THIS_RUN if note.in_this_run else Cause.DELIVERED_AND_GONE
+    return {
+        "planned": Cause.DELIVERY_PLANNED,
+        "claimed": Cause.DELIVERY_PLANNED,
+        "sent": Cause.DELIVERY_IN_DOUBT,
+        "in_doubt": Cause.DELIVERY_IN_DOUBT,
+        "rejected": Cause.DELIVERY_REJECTED,
+    }.get(note.state, Cause.NOT_DELIVERED_YET)
+
+
+def _at_stake(row: VerdictRow) -> Decimal | None:
+    if row.salesforce_amount is None and row.d365_amount is None:
+        return None
+    return abs((row.salesforce_amount or Decimal(0)) - (row.d365_amount or Decimal(0)))
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount.normalize():f}"

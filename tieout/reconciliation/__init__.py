@@ -1,0 +1,52 @@
+"""Reconciliation: a verdict for every record, every difference field by field, and totals that tie out.
+
+`reconcile_customers` and `reconcile_orders` make the tables; `due.py` says what follows from them for delivery and write-back.
+"""
+
+from tieout.reconciliation.due import (
+    CustomerToCreate,
+    CustomerUpdate,
+    MirrorChange,
+    OrderToDeliver,
+    customer_updates,
+    customers_to_create,
+    mirror_changes,
+    orders_to_deliver,
+)
+from tieout.reconciliation.rows import (
+    DifferenceKind,
+    DifferenceRow,
+    ReadTimes,
+    Reason,
+    Verdict,
+    VerdictRow,
+    differences_to_look_at,
+    unjudged_keys,
+    verdicts_to_look_at,
+)
+from tieout.reconciliation.run import VerdictCounts, reconcile_customers, reconcile_orders
+from tieout.reconciliation.totals import explain
+
+__all__ = [
+    "CustomerToCreate",
+    "CustomerUpdate",
+    "DifferenceKind",
+    "DifferenceRow",
+    "MirrorChange",
+    "OrderToDeliver",
+    "ReadTimes",
+    "Reason",
+    "Verdict",
+    "VerdictCounts",
+    "VerdictRow",
+    "customer_updates",
+    "customers_to_create",
+    "differences_to_look_at",
+    "explain",
+    "mirror_changes",
+    "orders_to_deliver",
+    "reconcile_customers",
+    "reconcile_orders",
+    "unjudged_keys",
+    "verdicts_to_look_at",
+]

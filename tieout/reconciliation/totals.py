@@ -1,0 +1,101 @@
+"""The tie-out: what both systems say was sold, per company and currency, to the cent, and what the difference consists of.
+
+Every amount comes from exactly one row of `sales_order_verdict`, so the bridge adds up to the difference by construction; all in DECIMAL.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from tieout.canonical import MONEY_TYPE
+from tieout.reconciliation.rows import Verdict
+from tieout.sql import literal, literals
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+RecordKey = tuple[str | None, str | None]
+"""(Salesforce key, D365 key) of a verdict; `None` where a side has no record."""
+
+_CAUSE_TABLE = """CREATE OR REPLACE TEMP TABLE sales_order_cause (
+    salesforce_key VARCHAR, d365_key VARCHAR, company VARCHAR, cause VARCHAR, explains BOOLEAN
+)"""
+
+# Nobody has to say why these differ: the verdict does.
+_CAUSE_BY_VERDICT: Mapping[str, str] = {
+    Verdict.MATCHED: "within_tolerance",
+    Verdict.IN_FLIGHT: "in_flight",
+    Verdict.QUARANTINED: "quarantined",
+}
+UNEXPLAINED = "unexplained"
+
+
+def part_statement() -> str:
+    """Make `tie_out_part`: what each record adds to each side. A pair in two currencies adds to two totals."""
+    zero = f"0::{MONEY_TYPE}"
+    return f"""CREATE OR REPLACE TEMP TABLE tie_out_part AS
+SELECT company, currency, verdict, salesforce_key, d365_key, salesforce_amount AS salesforce, {zero} AS d365
+FROM sales_order_verdict WHERE salesforce_amount IS NOT NULL
+UNION ALL
+SELECT company, d365_currency, verdict, salesforce_key, d365_key, {zero}, d365_amount
+FROM sales_order_verdict WHERE d365_amount IS NOT NULL"""
+
+
+def bridge_statement() -> str:
+    """Make `tie_out_bridge`: the parts by verdict and cause."""
+    by_verdict = " ".join(
+        f"WHEN {literal(verdict)} THEN {literal(cause)}" for verdict, cause in _CAUSE_BY_VERDICT.items()
+    )
+    settled = literals(_CAUSE_BY_VERDICT)
+    return f"""CREATE OR REPLACE TABLE tie_out_bridge AS
+WITH told AS (
+    SELECT part.*, CASE part.verdict {by_verdict} ELSE coalesce(known.cause, {literal(UNEXPLAINED)}) END AS cause,
+        part.verdict IN ({settled}) OR coalesce(known.explains, false) AS is_explained
+    FROM tie_out_part AS part
+    LEFT JOIN sales_order_cause AS known ON known.salesforce_key IS NOT DISTINCT FROM part.salesforce_key
+        AND known.d365_key IS NOT DISTINCT FROM part.d365_key AND known.company = part.company
+)
+SELECT company, currency, verdict, cause, is_explained, count(DISTINCT (salesforce_key, d365_key)) AS records,
+    {_sum("salesforce")} AS salesforce, {_sum("d365")} AS d365, {_sum("salesforce - d365")} AS difference
+FROM told
+GROUP BY company, currency, verdict, cause, is_explained"""
+
+
+def tie_out_statement() -> str:
+    """Make `tie_out` from the bridge: `explained` is the part of the difference whose cause is known."""
+    return f"""CREATE OR REPLACE TABLE tie_out AS
+SELECT company, currency, {_sum("salesforce")} AS salesforce, {_sum("d365")} AS d365, {_sum("difference")} AS difference,
+    coalesce({_sum("difference", "is_explained")}, 0::{MONEY_TYPE}) AS explained
+FROM tie_out_bridge
+GROUP BY company, currency
+ORDER BY company, currency"""
+
+
+def total(con: "DuckDBPyConnection") -> None:
+    """Make `tie_out` and `tie_out_bridge` from `sales_order_verdict`, with no cause known but those that the verdict itself tells."""
+    con.execute(_CAUSE_TABLE)
+    con.execute(part_statement())
+    con.execute(bridge_statement())
+    con.execute(tie_out_statement())
+
+
+def explain(con: "DuckDBPyConnection", causes: Iterable[tuple[RecordKey, str, str, bool]]) -> None:
+    """Make `tie_out` and `tie_out_bridge` again, with the cause of each record that differs.
+
+    `causes`: (keys of the record, company, cause, whether the cause explains the money); `breaks.causes_by_record` provides them.
+    """
+    con.execute(_CAUSE_TABLE)
+    rows = [(*keys, company, cause, explains) for keys, company, cause, explains in causes]
+    if rows:
+        # One statement with five lists: a statement for each row takes a millisecond, and there can be a hundred thousand.
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        con.execute(
+            "INSERT INTO sales_order_cause SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), "
+            "unnest(?::VARCHAR[]), unnest(?::BOOLEAN[])",
+            columns,
+        )
+    con.execute(bridge_statement())
+    con.execute(tie_out_statement())
+
+
+def _sum(value: str, condition: str | None = None) -> str:
+    return f"sum({value}){f' FILTER ({condition})' if condition else ''}::{MONEY_TYPE}"
