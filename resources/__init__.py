@@ -1,0 +1,1 @@
+"""The outside, as Dagster resources over plain clients."""

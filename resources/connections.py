@@ -1,0 +1,116 @@
+"""The outside as Dagster resources: settings read from the environment when a run starts, and clients opened from them.
+
+Nothing is opened when the definitions are loaded. No secret is a field of a resource, so none can show in the UI.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import dagster as dg
+
+from resources.d365 import D365Client
+from resources.lake import Lake
+from resources.ledger import Ledger
+from resources.salesforce import SalesforceClient
+from tieout.contract import Contracts, load_contracts
+from tieout.errors import ConfigurationError
+from tieout.settings import Settings
+
+
+class SalesforceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Salesforce: SALESFORCE_INSTANCE_URL and its credentials."""
+
+    @contextmanager
+    def client(self) -> Iterator[SalesforceClient]:
+        """A signed-in client; its sessions are closed at the end."""
+        settings = Settings.from_environment()
+        if settings.salesforce is None:
+            raise ConfigurationError(_NOT_SET.format(name="SALESFORCE_INSTANCE_URL", system="Salesforce"))
+        with SalesforceClient(settings.salesforce, ca_bundle=settings.ca_bundle) as client:
+            yield client
+
+    def address(self) -> str:
+        """Where Salesforce is, for people."""
+        settings = Settings.from_environment().salesforce
+        return settings.instance_url if settings else ""
+
+
+class D365Resource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """D365: D365_URL, its Entra tenant and credentials."""
+
+    @contextmanager
+    def client(self) -> Iterator[D365Client]:
+        """A client that signs in at its first call; its sessions are closed at the end."""
+        settings = Settings.from_environment()
+        if settings.d365 is None:
+            raise ConfigurationError(_NOT_SET.format(name="D365_URL", system="D365"))
+        with D365Client(settings.d365, ca_bundle=settings.ca_bundle) as client:
+            yield client
+
+    def address(self) -> str:
+        """Where D365 is, for people."""
+        settings = Settings.from_environment().d365
+        return settings.url if settings else ""
+
+
+class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The ledger: TIEOUT_DATABASE_URL."""
+
+    @contextmanager
+    def opened(self) -> Iterator[Ledger]:
+        """The ledger at its newest schema."""
+        url = Settings.from_environment().database_url
+        if url is None:
+            raise ConfigurationError(
+                "TIEOUT_DATABASE_URL is not set. Start Tieout with `tieout up` or `tieout run`, or set it."
+            )
+        with Ledger.opened(url) as ledger:
+            yield ledger
+
+
+class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The lake: TIEOUT_LAKE_URL, a folder or an object store."""
+
+    def lake(self) -> Lake:
+        """The lake; nothing is opened until a table is named."""
+        return Lake(Settings.from_environment().lake_url)
+
+
+class ContractsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The contracts: TIEOUT_CONTRACTS, the folder `contracts` of the project by default."""
+
+    def contracts(self) -> Contracts:
+        """All contracts, checked; raises ContractError with every mistake."""
+        folder = Settings.from_environment().contracts
+        # Every step asks; the files are read again only when one of them was changed.
+        return _loaded(folder, tuple(sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.yaml"))))
+
+
+@lru_cache(maxsize=4)
+def _loaded(folder: Path, _state: tuple[tuple[str, int], ...]) -> Contracts:
+    return load_contracts(folder)
+
+
+class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """TIEOUT_HOME: where raw pages pass through and reports are left."""
+
+    def folder(self, *parts: str) -> Path:
+        """A folder below the home, made if it is missing."""
+        path = Settings.from_environment().home.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """What one run is asked to do; shown in the launchpad of the UI."""
+
+    dry_run: bool = False
+    """Read, check and compare; send and write nothing to either system."""
+
+    full: bool = False
+    """Read Salesforce whole instead of what changed since the watermark."""
+
+
+_NOT_SET = "{name} is not set. Set it and its credentials, or start Tieout with `tieout up` or `tieout run`, which start the sandbox of {system}."

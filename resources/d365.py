@@ -1,0 +1,256 @@
+"""What is asked of D365: metadata, counts, pages to disk, rows, one row by its key, and writes in batches.
+
+How a call goes wrong is in `d365_http.py`; how OData is written is in `tieout/odata.py`.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from resources.d365_http import D365Http, Page
+from resources.entra import EntraSignIn
+from resources.web_session import READ_TIMEOUT_S
+from tieout.answer import Answer, NoAnswer
+from tieout.batch import Changeset, build_batch, parse_batch
+from tieout.contract import Table
+from tieout.errors import RecordError, SourceUnavailable
+from tieout.odata import Envelope, cut_envelope, key_path, path_of_next_page, query_string
+from tieout.page_files import PageFiles
+from tieout.settings import D365Settings
+
+_EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
+
+
+@dataclass(frozen=True, slots=True)
+class TableRead:
+    """One read of one table. `complete` is the proof: as many rows as the count said, and the same count before and after.
+
+    `problem` says in words why a read is not complete; without the proof nobody may conclude that a record is missing.
+    """
+
+    pages: PageFiles
+    rows_read: int
+    complete: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReply:
+    """One answer for each changeset, the calls that it took, and its time from the first byte to the last."""
+
+    answers: tuple[Answer | NoAnswer, ...]
+    calls: int
+    duration_ms: int
+
+
+class D365Client:
+    """One D365 environment. Every read crosses companies: without that, rows outside the default company are silently missing."""
+
+    def __init__(
+        self,
+        settings: D365Settings,
+        *,
+        ca_bundle: Path | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        sleep: Callable[[float], None] = time.sleep,
+        sign_in: EntraSignIn | None = None,
+    ) -> None:
+        # Behind a gateway the token is still made for the environment itself: its sign-in can be given.
+        sign_in = sign_in or EntraSignIn(settings, ca_bundle)
+        self._http = D365Http(settings, sign_in, ca_bundle=ca_bundle, read_timeout_s=read_timeout_s, sleep=sleep)
+
+    def __enter__(self) -> "D365Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @property
+    def api_calls(self) -> int:
+        """Calls made so far by this client. Signing in is Entra's and does not count."""
+        return self._http.calls
+
+    def entity_sets(self) -> tuple[str, ...]:
+        """The names in the service document: the shortest question that needs a token."""
+        document = self._json(f"{self._http.service_root}")
+        return tuple(str(each["name"]) for each in document["value"])
+
+    def metadata(self, entity_sets: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+        """Entity set → property → EDM type, of the given sets or of all (50 MB and more on a real environment)."""
+        page = self._page(f"{self._http.service_root}/$metadata", accept="application/xml")
+        try:
+            return _properties(page.body, entity_sets)
+        except ElementTree.ParseError as error:
+            raise SourceUnavailable(
+                f"D365 at {self._http.host} answered with metadata that cannot be read ({error})."
+            ) from error
+
+    def count(self, entity_set: str, where: str = "") -> int:
+        """How many rows there are over all companies; `where` is an OData filter."""
+        return self._count(entity_set, where)[0]
+
+    def pages(self, table: Table, folder: Path, where: str = "") -> TableRead:
+        """Read a table into `folder`, one file of rows for each page, without looking into the rows.
+
+        Ordered by key. A read that its count does not prove is made once more; the second one is returned, proven or not.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        read = self._read_table(table, folder, where, "first")
+        if not read.complete:
+            for file in read.pages.files:
+                file.unlink()
+            read = self._read_table(table, folder, where, "second")
+        return read
+
+    def rows(
+        self, entity_set: str, *, where: str = "", select: Sequence[str] = (), order_by: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Rows as objects, numbers as Decimal; for a few rows, not for tables."""
+        options = {
+            "cross-company": "true",
+            "$filter": where,
+            "$select": ",".join(select),
+            "$orderby": ",".join(order_by),
+        }
+        found: list[dict[str, Any]] = []
+        for envelope in self._follow(self._url(entity_set, options)):
+            found += _parsed(bytes(envelope.array))
+        return found
+
+    def by_key(
+        self, entity_set: str, key: Mapping[str, str | int], select: Sequence[str] = ()
+    ) -> dict[str, Any] | None:
+        """One row; `None` where D365 says that there is none under this key in any company."""
+        url = self._url(key_path(entity_set, key), {"cross-company": "true", "$select": ",".join(select)})
+        page = self._http.read(url, absent_is_none=True)
+        return None if page is None else self._checked(page)
+
+    def send_changesets(self, changesets: Sequence[Changeset]) -> BatchReply:
+        """Send changesets in one `$batch`, once. Each is all or nothing; one that is refused does not stop the others.
+
+        Raises AuthenticationProblem only where nothing was run.
+        """
+        calls, started = self.api_calls, time.monotonic()
+        request = build_batch(self._http.service_root, changesets, str(uuid.uuid4()))
+        answer = self._http.write(f"{self._http.service_root}/$batch", request.body, request.content_type)
+        answers: Sequence[Answer | NoAnswer]
+        if isinstance(answer, NoAnswer) or answer.status == 429:
+            answers = [answer] * len(changesets)
+        elif answer.status in {200, 202}:
+            answers = parse_batch(answer.content_type, answer.body, changesets)
+        else:
+            # Parts of a batch may have run before the whole was given up.
+            answers = [NoAnswer(f"the batch as a whole ended with HTTP {answer.status}: {answer.message}")] * len(
+                changesets
+            )
+        return BatchReply(tuple(answers), self.api_calls - calls, round((time.monotonic() - started) * 1000))
+
+    def _read_table(self, table: Table, folder: Path, where: str, which: str) -> TableRead:
+        before, started_at = self._count(table.source, where)
+        options = {
+            "cross-company": "true",
+            "$filter": where,
+            "$select": ",".join(column.name for column in table.columns),
+            "$orderby": ",".join(table.key),
+        }
+        files: list[Path] = []
+        rows = 0
+        for envelope in self._follow(self._url(table.source, options)):
+            file = folder / f"{table.name}-{which}-{len(files):05}.json"
+            file.write_bytes(envelope.array)
+            files.append(file)
+            rows += envelope.rows
+        after, ended_at = self._count(table.source, where)
+        problem = ""
+        if not before == rows == after:
+            problem = (
+                f"{table.source}: {rows} rows arrived; D365 counted {before} before the read and {after} after it."
+            )
+        return TableRead(PageFiles(tuple(files), "json", after, started_at, ended_at), rows, not problem, problem)
+
+    def _count(self, entity_set: str, where: str) -> tuple[int, datetime]:
+        page = self._page(
+            self._url(f"{entity_set}/$count", {"cross-company": "true", "$filter": where}), accept="text/plain"
+        )
+        text = page.body.decode("utf-8-sig", "replace").strip()
+        if not text.isdigit():
+            raise self._not_data(page)
+        return int(text), page.at
+
+    def _follow(self, url: str) -> Iterator[Envelope]:
+        """This page and the ones behind it. The next-link's host is replaced by our own, whatever it says."""
+        seen = {url}
+        while True:
+            try:
+                envelope = cut_envelope(self._page(url).body)
+            except RecordError as error:
+                raise SourceUnavailable(f"D365 at {self._http.host} answered with {error}") from error
+            yield envelope
+            if envelope.next_link is None:
+                return
+            url = self._http.origin + path_of_next_page(envelope.next_link)
+            if url in seen:
+                raise SourceUnavailable(
+                    f"D365 at {self._http.host} answers with a next page that was read before: {url}"
+                )
+            seen.add(url)
+
+    def _url(self, path: str, options: Mapping[str, str]) -> str:
+        given = {name: value for name, value in options.items() if value}
+        return f"{self._http.service_root}/{path}?{query_string(given)}"
+
+    def _page(self, url: str, accept: str = "application/json") -> Page:
+        page = self._http.read(url, accept=accept)
+        if (
+            page is None
+            or "html" in page.content_type
+            or (accept == "application/json" and page.body.lstrip()[:1] != b"{")
+        ):
+            raise self._not_data(page)
+        return page
+
+    def _json(self, url: str) -> Any:
+        return self._checked(self._page(url))
+
+    def _checked(self, page: Page) -> Any:
+        try:
+            return _parsed(page.body)
+        except ValueError:
+            raise self._not_data(page) from None
+
+    def _not_data(self, page: Page | None) -> SourceUnavailable:
+        shown = Answer(200, page.content_type, page.body).message if page else "nothing"
+        return SourceUnavailable(
+            f"D365 at {self._http.host} answered with {shown}. Check that D365_URL is the environment's own address and that it is not under maintenance."
+        )
+
+
+def _parsed(body: bytes) -> Any:
+    return json.loads(body, parse_float=Decimal)
+
+
+def _properties(document: bytes, wanted: Collection[str] | None) -> dict[str, dict[str, str]]:
+    """Read as a stream: the document of a real environment has 50 MB and more, of which a few entities are of interest."""
+    types: dict[str, dict[str, str]] = {}
+    sets: dict[str, str] = {}
+    for _, element in ElementTree.iterparse(BytesIO(document)):
+        if element.tag == f"{_EDM}EntityType":
+            types[element.get("Name", "")] = {
+                each.get("Name", ""): each.get("Type", "") for each in element.findall(f"{_EDM}Property")
+            }
+            element.clear()
+        elif element.tag == f"{_EDM}EntitySet":
+            sets[element.get("Name", "")] = element.get("EntityType", "").rpartition(".")[2]
+    return {name: types.get(type_name, {}) for name, type_name in sets.items() if wanted is None or name in wanted}

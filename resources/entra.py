@@ -1,0 +1,103 @@
+"""Signing in to Microsoft Entra as an application: a token for D365, by secret or by certificate."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from resources.web_session import session_for
+from tieout.errors import AuthenticationProblem, ConfigurationError, SourceUnavailable
+from tieout.settings import D365Settings
+
+_MICROSOFT = (".microsoftonline.com", ".microsoftonline.us", ".partner.microsoftonline.cn", ".windows.net")
+_CODE = re.compile(r"AADSTS\d+")
+
+_ADVICE = {
+    "AADSTS7000215": "The secret is wrong. Put the secret's value (not its id) into D365_CLIENT_SECRET.",
+    "AADSTS7000222": "The secret has expired. Make a new one in Entra and put its value into D365_CLIENT_SECRET.",
+    "AADSTS700016": "The tenant has no such application. Check D365_CLIENT_ID and D365_TENANT_ID.",
+    "AADSTS90002": "There is no such tenant. Check D365_TENANT_ID.",
+    "AADSTS500011": "The tenant has no such environment. D365_URL must be its address to the letter, without a slash at the end.",
+    "AADSTS65001": "Nobody has consented to the application. Ask an administrator of the tenant.",
+    "AADSTS65005": "The environment is not a valid resource. D365_URL must be its address to the letter.",
+    "AADSTS700027": "The certificate is not accepted. Check D365_CERTIFICATE_FILE, D365_CERTIFICATE_THUMBPRINT and its registration.",
+}
+
+
+class EntraSignIn:
+    """Tokens for one D365 environment, kept by msal until shortly before they end."""
+
+    def __init__(self, settings: D365Settings, ca_bundle: Path | None = None) -> None:
+        self._settings = settings
+        self._host = urlsplit(settings.authority_url).hostname or settings.authority_url
+        self._http = session_for(settings.authority_url, ca_bundle)
+        self._app: Any = None
+
+    def token(self) -> str:
+        """A token that is valid now. Raises AuthenticationProblem with what to do, or SourceUnavailable."""
+        try:
+            if self._app is None:
+                self._app = self._application()
+            answer = self._app.acquire_token_for_client(scopes=[f"{self._settings.url}/.default"])
+        except requests.RequestException as error:
+            raise SourceUnavailable(
+                f"Entra at {self._host} cannot be reached ({_kind_of(error)}). Check D365_AUTHORITY_URL and the network."
+            ) from None
+        if "access_token" not in answer:
+            raise AuthenticationProblem(self._refusal(answer))
+        return str(answer["access_token"])
+
+    def forget(self) -> None:
+        """Drop the kept tokens, because D365 refused one."""
+        if self._app is not None:
+            self._app.remove_tokens_for_client()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _application(self) -> Any:
+        import msal  # imported here: loading the definitions must not pay for it
+
+        if urlsplit(self._settings.authority_url).scheme != "https":
+            raise ConfigurationError(
+                f"D365_AUTHORITY_URL is {self._settings.authority_url!r}. Entra's library signs in over https only: use the TLS address."
+            )
+        try:
+            return msal.ConfidentialClientApplication(
+                self._settings.client_id,
+                authority=self._settings.authority_url,
+                client_credential=self._credential(),
+                # Asking Microsoft about an authority that is not Microsoft's would send its name out and fail.
+                instance_discovery=None if self._host.endswith(_MICROSOFT) else False,
+                http_client=self._http,
+            )
+        except ValueError as error:
+            raise AuthenticationProblem(
+                f"Entra at {self._host} does not know the tenant of {self._settings.authority_url}. "
+                "Check D365_TENANT_ID and D365_AUTHORITY_URL."
+            ) from error
+
+    def _credential(self) -> str | dict[str, str]:
+        file = self._settings.certificate_file
+        if file is None:
+            return self._settings.client_secret
+        try:
+            return {"private_key": file.read_text(), "thumbprint": self._settings.certificate_thumbprint}
+        except OSError as error:
+            raise ConfigurationError(f"D365_CERTIFICATE_FILE {file} cannot be read ({error.strerror}).") from error
+
+    def _refusal(self, answer: Mapping[str, object]) -> str:
+        description = str(answer.get("error_description") or answer.get("error") or "no reason given")
+        code = next(iter(_CODE.findall(description)), str(answer.get("error")))
+        advice = _ADVICE.get(code) or description.splitlines()[0]
+        return f"Entra at {self._host} refuses the sign-in of client {self._settings.client_id}: {code}. {advice}"
+
+
+def _kind_of(error: requests.RequestException) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return "its certificate is not trusted; TIEOUT_CA_BUNDLE names further authorities"
+    return "no answer in time" if isinstance(error, requests.Timeout) else "no connection"

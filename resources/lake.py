@@ -1,0 +1,396 @@
+"""The lake: Delta tables by key, in a folder or in an object store, each written so that every version can be read again.
+
+A key such as ("salesforce", "account") names a table. What the rows mean and how they are typed is decided by those who write them.
+"""
+
+import re
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from resources.lake_rows import Data, Rows, rows_of, storable
+from tieout.errors import ConfigurationError, ContractError, SourceUnavailable
+from tieout.sql import literal, quoted
+
+if TYPE_CHECKING:
+    import pyarrow.dataset  # brings pandas with it, which loading the definitions must not pay for
+
+Key = Sequence[str]
+T = TypeVar("T")
+
+HASH_COLUMN = "_row_hash"
+_GONE = "_gone"
+
+# Ten years. Delta's own default forgets the log after 30 days, and with it the versions that a reconciliation was made from.
+_KEEP = {"delta.logRetentionDuration": "interval 3650 days", "delta.deletedFileRetentionDuration": "interval 3650 days"}
+_COMMIT_ATTEMPTS = 8
+_WORKING_MEMORY = "400MB"
+_KEY_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# Delta takes the first six for parts of an address, DuckDB the last two for patterns.
+_UNUSABLE_IN_FOLDER = frozenset("%[]|^\\*?")
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """What a merge did, in rows. `unchanged` were there already, alike or in a newer version."""
+
+    inserted: int
+    updated: int
+    deleted: int
+    unchanged: int
+
+    @property
+    def changed(self) -> int:
+        """Rows of the table that are not what they were."""
+        return self.inserted + self.updated + self.deleted
+
+
+class Lake:
+    """The Delta tables below `url`: a folder, `abfss://…` or `s3://…`.
+
+    How an object store is signed in to is read from the environment (AWS_…, AZURE_…), unless `storage_options` says it.
+    """
+
+    def __init__(self, url: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
+        text = str(url)
+        self._folder = _local_folder(text)
+        if self._folder is not None and (wrong := _UNUSABLE_IN_FOLDER & set(str(self._folder))):
+            raise ConfigurationError(
+                f"The lake cannot be kept in {self._folder}: take {' '.join(sorted(wrong))} out of the folder's name, or "
+                "set TIEOUT_LAKE_URL to another one."
+            )
+        self.url = str(self._folder) if self._folder is not None else text.rstrip("/")
+        self._options = dict(storage_options) if storage_options else None
+
+    def path(self, key: Key) -> str:
+        """Where the table is: a path, or an address in the object store."""
+        parts = tuple(key)
+        if isinstance(key, str) or not parts or not all(_KEY_PART.fullmatch(part) for part in parts):
+            raise ValueError(f"{key!r} is no key of a table: give its parts, such as ('salesforce', 'account').")
+        return "/".join([self.url, *parts])
+
+    def exists(self, key: Key) -> bool:
+        """Whether the table was ever written."""
+        return bool(DeltaTable.is_deltatable(self.path(key), storage_options=self._options))
+
+    def version(self, key: Key) -> int | None:
+        """The newest version, counted from 0; None where there is no table."""
+        return int(self._open(key).version()) if self.exists(key) else None
+
+    def row_count(self, key: Key, version: int | None = None) -> int:
+        """Rows of the table; 0 where there is none."""
+        return int(self._open(key, version).count()) if self.exists(key) else 0
+
+    def schema(self, key: Key, version: int | None = None) -> pa.Schema:
+        """The columns of the table in their order, in Arrow types."""
+        return pa.schema(self._open(key, version).schema().to_arrow())
+
+    def dataset(self, key: Key, version: int | None = None) -> "pyarrow.dataset.Dataset":
+        """The table for lazy reading; the version stays the same whatever is written meanwhile."""
+        return self._open(key, version).to_pyarrow_dataset()
+
+    def register(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        name: str,
+        key: Key,
+        version: int | None = None,
+        empty: Mapping[str, str] | None = None,
+    ) -> int | None:
+        """Make `name` a view of the table on a DuckDB connection; returns the version that it shows.
+
+        `empty` (column: DuckDB type) says which columns the reader relies on: those that the table does not have are NULL, and without a
+        table the view has them and no row (None is returned). Without `empty` a missing table is SourceUnavailable.
+        """
+        if empty is not None and not self.exists(key):
+            columns = ", ".join(f"NULL::{kind} AS {quoted(column)}" for column, kind in empty.items())
+            con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT {columns} WHERE FALSE")
+            return None
+        table = self._open(key, version)
+        schema = pa.schema(table.schema().to_arrow())
+        absent = {column: kind for column, kind in (empty or {}).items() if column not in schema.names}
+        self._view(con, name, table, schema, absent)
+        return int(table.version())
+
+    def merge(
+        self,
+        key: Key,
+        data: Data,
+        *,
+        on: str = "_key",
+        version_column: str | None = None,
+        delete_keys: Iterable[str] | duckdb.DuckDBPyRelation | None = None,
+    ) -> MergeCounts:
+        """Bring the table up to date with `data`, which has one row for each value of `on`, and `_row_hash`.
+
+        Written are rows that are new, or whose hash differs and whose `version_column` is not older than the one that is there. Rows of
+        `delete_keys` leave the table, unless `data` has them. Nothing to write makes no version. The table is made when it is missing, and
+        gets the columns that it has not; a column that `data` lacks stays. Another writer's commit in between is met by doing it again.
+        Raises ContractError where a column changed its type, ValueError where `on` is empty or repeated.
+        """
+        gone = _keys_of(delete_keys)
+        with _scratch() as scratch, closing(rows_of(data, scratch, required=(on, HASH_COLUMN))) as rows:
+            return self._committed(lambda: self._merge_once(key, rows, on, version_column, gone, scratch))
+
+    def replace(self, key: Key, data: Data) -> int:
+        """Make `data` the whole content, with its columns and types; returns the version. Older versions stay readable."""
+
+        def write(rows: Rows, there: DeltaTable | None) -> None:
+            reader = rows.reader(_agreed(key, rows.schema, None))
+            if there is None:
+                self._create(key, reader)
+            else:
+                write_deltalake(there, reader, mode="overwrite", schema_mode="overwrite")
+
+        return self._write(key, data, write)
+
+    def append(self, key: Key, data: Data) -> int:
+        """Add `data`, with new columns where it has some; returns the version. A second call adds the rows a second time."""
+
+        def write(rows: Rows, there: DeltaTable | None) -> None:
+            if there is None:
+                self._create(key, rows.reader(_agreed(key, rows.schema, None)))
+            else:
+                reader = rows.reader(_agreed(key, rows.schema, pa.schema(there.schema().to_arrow())))
+                write_deltalake(there, reader, mode="append", schema_mode="merge")
+
+        return self._write(key, data, write)
+
+    def _write(self, key: Key, data: Data, write: Callable[[Rows, DeltaTable | None], None]) -> int:
+        with _scratch() as scratch, closing(rows_of(data, scratch)) as rows:
+            self._committed(lambda: write(rows, self._open(key) if self.exists(key) else None))
+            return int(self._open(key).version())
+
+    def _merge_once(
+        self, key: Key, rows: Rows, on: str, version_column: str | None, gone: pa.Table, scratch: Path
+    ) -> MergeCounts:
+        with _workbench(scratch) as con:
+            _bring_keys(con, rows, on, version_column, gone)
+            if not self.exists(key):
+                self._create(key, rows.reader(_agreed(key, rows.schema, None)))
+                return MergeCounts(_number(con, "SELECT count(*) FROM arrived"), updated=0, deleted=0, unchanged=0)
+            table = self._open(key)
+            known = pa.schema(table.schema().to_arrow())
+            schema = _agreed(key, rows.schema, known)
+            version_column = version_column if version_column in known.names else None
+            self._view(con, "there", table, known, {})
+            counts = _compare(con, on, version_column)
+            new_columns = [column for column in schema if column.name not in known.names]
+            if counts.changed:
+                _merge_changes(table, _changes(con, rows, schema, on), schema, on)
+            elif new_columns:
+                # A column that the contract got must be readable even before a row has a value in it.
+                table.alter.add_columns(Schema.from_arrow(pa.schema(new_columns)).fields)
+            return counts
+
+    def _create(self, key: Key, rows: pa.RecordBatchReader) -> None:
+        write_deltalake(self.path(key), rows, mode="error", configuration=_KEEP, storage_options=self._options)
+
+    def _view(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        name: str,
+        table: DeltaTable,
+        schema: pa.Schema,
+        absent: Mapping[str, str],
+    ) -> None:
+        """DuckDB's own reader where the files are local and have all columns; otherwise Arrow's."""
+        files = self._local_files(table)
+        extra = "".join(f", NULL::{kind} AS {quoted(column)}" for column, kind in absent.items())
+        if files:
+            relation = f"read_parquet([{', '.join(literal(file) for file in files)}], union_by_name = true)"
+            inside = {row[0] for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
+            if inside >= set(schema.names):
+                columns = ", ".join(quoted(column) for column in schema.names)
+                con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT {columns}{extra} FROM {relation}")
+                return
+        source = f"{name} in version {table.version()} {uuid.uuid4().hex}"
+        con.register(source, schema.empty_table() if files == [] else table.to_pyarrow_dataset())
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT *{extra} FROM {quoted(source)}")
+
+    def _local_files(self, table: DeltaTable) -> list[str] | None:
+        """Paths of the table's files; None in an object store."""
+        if self._folder is None:
+            return None
+        # The address of the table is percent-encoded, the names inside it are, too.
+        folder = unquote(urlsplit(table.table_uri).path)
+        names = pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist()
+        return [f"{folder.rstrip('/')}/{unquote(name)}" for name in names]
+
+    def _open(self, key: Key, version: int | None = None) -> DeltaTable:
+        try:
+            return DeltaTable(self.path(key), version=version, storage_options=self._options)
+        except TableNotFoundError as missing:
+            raise SourceUnavailable(
+                f"The lake {self.url} has no table {'/'.join(key)} yet. Run the job that makes it first."
+            ) from missing
+        except DeltaError as problem:
+            if version is None:
+                raise
+            raise SourceUnavailable(
+                f"Version {version} of {'/'.join(key)} cannot be read from the lake {self.url}: {problem}"
+            ) from problem
+
+    def _committed(self, write: Callable[[], T]) -> T:
+        """`write()`, again when another writer committed first: it then sees what that one wrote."""
+        again = Retrying(
+            retry=retry_if_exception_type((CommitFailedError, _MadeMeanwhileError)),
+            wait=wait_random_exponential(multiplier=0.05, max=2),
+            stop=stop_after_attempt(_COMMIT_ATTEMPTS),
+            reraise=True,
+        )
+        written: T = again(_told_apart, write)
+        return written
+
+
+class _MadeMeanwhileError(Exception):
+    """Another writer made the table between our look and our write."""
+
+
+def _told_apart(write: Callable[[], T]) -> T:
+    try:
+        return write()
+    except CommitFailedError:
+        raise
+    except DeltaError as problem:
+        if "already exists" in str(problem):
+            raise _MadeMeanwhileError(str(problem)) from problem
+        raise
+
+
+def _local_folder(url: str) -> Path | None:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path)).resolve()
+    return None if "://" in url else Path(url).expanduser().resolve()
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tieout-lake-") as folder:
+        yield Path(folder)
+
+
+def _keys_of(keys: "Iterable[str] | duckdb.DuckDBPyRelation | None") -> pa.Table:
+    if isinstance(keys, duckdb.DuckDBPyRelation):
+        return keys.to_arrow_table().rename_columns(["key"])
+    return pa.table({"key": pa.array(list(keys or ()), pa.string())})
+
+
+def _workbench(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB of this merge's own, which goes to disk rather than take much memory."""
+    return duckdb.connect(config={"memory_limit": _WORKING_MEMORY, "temp_directory": str(scratch / "spill")})
+
+
+def _bring_keys(
+    con: duckdb.DuckDBPyConnection, rows: Rows, on: str, version_column: str | None, gone: pa.Table
+) -> None:
+    """Tables `arrived` (key, hash, version) and `gone` (key) on the workbench."""
+    wanted = [on, HASH_COLUMN]
+    if version_column is not None:
+        wanted.append(version_column)
+    con.register("keys", rows.columns(wanted))
+    version = quoted(version_column) if version_column is not None else "NULL"
+    con.execute(
+        f"CREATE TABLE arrived AS SELECT {quoted(on)} AS key, {quoted(HASH_COLUMN)} AS hash, {version} AS version FROM keys"
+    )
+    con.register("gone_keys", gone)
+    con.execute("CREATE TABLE gone AS SELECT DISTINCT key FROM gone_keys WHERE key NOT IN (SELECT key FROM arrived)")
+    if _number(con, "SELECT count(*) - count(DISTINCT key) FROM arrived"):
+        raise ValueError(f"The rows to merge have an empty or repeated {on}; one row for each key is needed.")
+
+
+def _compare(con: duckdb.DuckDBPyConnection, on: str, version_column: str | None) -> MergeCounts:
+    """Table `change` (key) on the workbench, `gone` without what is not there; and what both will do."""
+    older = f"coalesce(there.{quoted(version_column)} > arrived.version, false)" if version_column else "false"
+    con.execute(f"""CREATE TABLE change AS
+SELECT arrived.key, there.{quoted(on)} IS NOT NULL AS known
+FROM arrived LEFT JOIN there ON there.{quoted(on)} = arrived.key
+WHERE there.{quoted(on)} IS NULL
+   OR (there.{quoted(HASH_COLUMN)} IS DISTINCT FROM arrived.hash AND NOT {older})""")
+    con.execute(f"DELETE FROM gone WHERE key NOT IN (SELECT {quoted(on)} FROM there)")
+    updated = _number(con, "SELECT count(*) FROM change WHERE known")
+    inserted = _number(con, "SELECT count(*) FROM change WHERE NOT known")
+    return MergeCounts(
+        inserted=inserted,
+        updated=updated,
+        deleted=_number(con, "SELECT count(*) FROM gone"),
+        unchanged=_number(con, "SELECT count(*) FROM arrived") - inserted - updated,
+    )
+
+
+def _changes(con: duckdb.DuckDBPyConnection, rows: Rows, schema: pa.Schema, on: str) -> pa.RecordBatchReader:
+    """The rows to be written, and for each row to be deleted its key, as a stream with the column `_gone`."""
+    con.register("incoming", rows.reader(schema))
+    columns = ", ".join(quoted(column) for column in schema.names)
+    marked = con.sql(f"""SELECT {columns}, false AS {_GONE} FROM incoming SEMI JOIN change ON change.key = incoming.{quoted(on)}
+UNION ALL BY NAME
+SELECT key AS {quoted(on)}, true AS {_GONE} FROM gone""")
+    arranged = marked.select(", ".join([columns, _GONE])).to_arrow_reader(10_000)
+    return storable(arranged, schema.append(pa.field(_GONE, pa.bool_())))
+
+
+def _merge_changes(table: DeltaTable, changes: pa.RecordBatchReader, schema: pa.Schema, on: str) -> None:
+    values = {quoted(column): f"source.{quoted(column)}" for column in schema.names}
+    (
+        table.merge(
+            changes,
+            predicate=f"target.{quoted(on)} = source.{quoted(on)}",
+            source_alias="source",
+            target_alias="target",
+            merge_schema=True,
+        )
+        .when_matched_delete(f"source.{_GONE}")
+        .when_matched_update(values)
+        # A row to be deleted that another writer deleted first must not come back as an empty one.
+        .when_not_matched_insert(values, predicate=f"NOT source.{_GONE}")
+        .execute()
+    )
+
+
+def _agreed(key: Key, offered: pa.Schema, known: pa.Schema | None) -> pa.Schema:
+    """The columns of `offered` in the types in which the table has them, or will have them."""
+    fields: list[pa.Field] = []
+    for column in offered:
+        there = known.field(column.name).type if known is not None and column.name in known.names else None
+        if pa.types.is_null(column.type):
+            fields.append(pa.field(column.name, there or pa.string()))
+            continue
+        kind = _delta_type(column.type)
+        if there is not None and _delta_type(there) != kind:
+            raise ContractError(
+                f"Column {column.name} of lake table {'/'.join(key)} holds {there}, the new rows hold {kind}. "
+                f"Give it the old type in the contract, or a new name, or remove the table to have it read again."
+            )
+        fields.append(pa.field(column.name, kind))
+    return pa.schema(fields)
+
+
+def _delta_type(kind: pa.DataType) -> pa.DataType:
+    """The type in which Delta stores `kind`: it knows one kind of text, signed integers, and instants in UTC microseconds."""
+    if pa.types.is_dictionary(kind):
+        return _delta_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_unsigned_integer(kind):
+        return pa.int64()
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp("us", tz="UTC")
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(pa.field("element", _delta_type(kind.value_type)))
+    return kind
+
+
+def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(con.execute(query).fetchall()[0][0])

@@ -1,0 +1,187 @@
+"""Breaks in the ledger: opened, seen again, closed, opened again; with an owner and a comment that people give them."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Engine, case, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from resources.ledger.decisions import Decision, append_decisions
+from resources.ledger.instants import utc_now
+from resources.ledger.tables import break_
+from tieout.errors import RecordError
+
+_CHUNK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBreak:
+    """One difference as a reconciliation found it. `identity` is stable over runs; `amount` is in `currency`."""
+
+    identity: str
+    entity: str
+    company: str
+    verdict: str
+    currency: str = ""
+    salesforce_key: str = ""
+    d365_key: str = ""
+    line_key: str = ""
+    field: str = ""
+    salesforce_value: str | None = None
+    d365_value: str | None = None
+    amount: Decimal | None = None
+    cause: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakRow(FoundBreak):
+    """A break with its life so far."""
+
+    state: str = "open"
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    closed_at: datetime | None = None
+    times_opened: int = 1
+    owner: str = ""
+    comment: str = ""
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakCounts:
+    """What became of the breaks in one reconciliation."""
+
+    opened: int = 0
+    still_open: int = 0
+    reopened: int = 0
+    closed: int = 0
+
+
+_FOUND = tuple(FoundBreak.__slots__)
+_SHOWN = (*_FOUND, "state", "first_seen", "last_seen", "closed_at", "times_opened", "owner", "comment", "run_id")
+
+
+class Breaks:
+    """Recording what a run found, and what people say about it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(
+        self,
+        found: Iterable[FoundBreak],
+        run_id: str,
+        at: datetime,
+        *,
+        whole_entities: Collection[str] = (),
+        unjudged_keys: Collection[str] = (),
+    ) -> BreakCounts:
+        """Open, keep or reopen what was found, in one transaction.
+
+        Open breaks of `whole_entities` that were not found are closed: name only entities that were compared as a whole. Those of records
+        in `unjudged_keys` (Salesforce ids and D365 keys, in flight or in quarantine) were not looked at and stay as they are.
+        """
+        counted = {"opened": 0, "still_open": 0, "reopened": 0}
+        rows = list({each.identity: asdict(each) | {"run_id": run_id} for each in found}.values())
+        with self._engine.begin() as connection:
+            for start in range(0, len(rows), _CHUNK):
+                chunk = rows[start : start + _CHUNK]
+                identities = [row["identity"] for row in chunk]
+                query = (
+                    select(break_.c.identity, break_.c.state).where(break_.c.identity.in_(identities)).with_for_update()
+                )
+                before = {row.identity: row.state for row in connection.execute(query)}
+                for identity in identities:
+                    counted[{"open": "still_open", "closed": "reopened"}.get(before.get(identity, ""), "opened")] += 1
+                connection.execute(_opening(at), chunk)
+            closed = 0
+            if whole_entities:
+                statement = (
+                    update(break_)
+                    .where(break_.c.entity.in_(list(whole_entities)), break_.c.state == "open", break_.c.last_seen < at)
+                    .where(
+                        break_.c.salesforce_key.not_in(list(unjudged_keys)),
+                        break_.c.d365_key.not_in(list(unjudged_keys)),
+                    )
+                    .values(state="closed", closed_at=at, run_id=run_id)
+                    .returning(break_.c.identity)
+                )
+                closed = len(connection.execute(statement).all())
+        return BreakCounts(**counted, closed=closed)
+
+    def find(
+        self, *, entity: str = "", state: str = "open", owner: str = "", cause: str = "", limit: int | None = None
+    ) -> list[BreakRow]:
+        """Breaks, largest amount first; empty arguments do not narrow."""
+        query = select(*(break_.c[name] for name in _SHOWN)).order_by(
+            func.abs(break_.c.amount).desc().nulls_last(), break_.c.identity
+        )
+        for column, value in (
+            (break_.c.entity, entity),
+            (break_.c.state, state),
+            (break_.c.owner, owner),
+            (break_.c.cause, cause),
+        ):
+            if value:
+                query = query.where(column == value)
+        with self._engine.connect() as connection:
+            return [BreakRow(**row) for row in connection.execute(query.limit(limit)).mappings()]
+
+    def get(self, identity: str) -> BreakRow:
+        """One break; RecordError where there is none."""
+        query = select(*(break_.c[name] for name in _SHOWN)).where(break_.c.identity == identity)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise _unknown(identity)
+        return BreakRow(**row)
+
+    def counts(self) -> Mapping[str, int]:
+        """State → number of breaks."""
+        query = select(break_.c.state, func.count()).group_by(break_.c.state)
+        with self._engine.connect() as connection:
+            found = {row[0]: row[1] for row in connection.execute(query)}
+        return {state: found.get(state, 0) for state in ("open", "closed")}
+
+    def comment(self, identity: str, text: str, who: str) -> None:
+        """Say something about a break; what was said before is in the decisions."""
+        self._decide(identity, "comment", text, who)
+
+    def assign(self, identity: str, owner: str, who: str) -> None:
+        """Give a break to a person; an empty owner takes it back."""
+        self._decide(identity, "owner", owner, who)
+
+    def _decide(self, identity: str, column: str, value: str, who: str) -> None:
+        action = {"comment": "comment", "owner": "assign"}[column]
+        with self._engine.begin() as connection:
+            query = select(break_.c[column]).where(break_.c.identity == identity).with_for_update()
+            before = connection.execute(query).scalar_one_or_none()
+            if before is None:
+                raise _unknown(identity)
+            connection.execute(update(break_).where(break_.c.identity == identity).values({column: value}))
+            made = Decision(
+                "break", identity, action, who, before={column: before}, after={column: value}, at=utc_now()
+            )
+            append_decisions(connection, [made])
+
+
+def _opening(at: datetime) -> Any:
+    """One statement that opens a new break, keeps an open one and reopens a closed one."""
+    statement = upsert(break_).values(state="open", first_seen=at, last_seen=at)
+    changed = {name: statement.excluded[name] for name in (*_FOUND[1:], "run_id", "last_seen", "state")}
+    return statement.on_conflict_do_update(
+        index_elements=[break_.c.identity],
+        set_=changed
+        | {
+            "closed_at": literal_column("null"),
+            "times_opened": break_.c.times_opened + case((break_.c.state == "closed", 1), else_=0),
+        },
+    )
+
+
+def _unknown(identity: str) -> RecordError:
+    return RecordError(f"There is no break {identity!r}. `tieout breaks` lists them.")

@@ -1,0 +1,214 @@
+"""The ledger's tables, in their own Postgres schema `tieout`: what must survive a crash and cannot be read again from anywhere.
+
+The migrations in `migrations/versions` build exactly this; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "tieout"
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(schema=SCHEMA, naming_convention=_NAMES)
+
+_INSTANT = DateTime(timezone=True)
+_JSON = JSONB(none_as_null=True)
+_STATES = "'planned', 'claimed', 'sent', 'in_doubt', 'confirmed', 'rejected', 'superseded', 'cancelled'"
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("entity", Text, nullable=False),
+    Column("operation", Text, CheckConstraint("operation in ('create', 'update')", name="operation"), nullable=False),
+    Column("business_key", Text, nullable=False, comment="18-character Salesforce id of the record this write is for"),
+    Column("company", Text, nullable=False),
+    Column("d365_key", Text, nullable=False, comment="SalesOrderNumber or CustomerAccount, given by us"),
+    Column("payload", _JSON, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("state", Text, CheckConstraint(f"state in ({_STATES})", name="state"), nullable=False),
+    Column(
+        "version", Integer, nullable=False, server_default="1", comment="goes up by one with every change of the row"
+    ),
+    Column("lease_owner", Text),
+    Column("lease_until", _INSTANT),
+    Column("fencing_token", BigInteger, nullable=False, server_default="0", comment="goes up by one with every claim"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("doubt_since", _INSTANT, comment="when the answer was lost; the grace period counts from here"),
+    Column("d365_status", _JSON, comment="what was read back from D365 after the confirmation"),
+    Column("d365_amount", Numeric(28, 6), comment="sum of the line amounts that were read back"),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("updated_at", _INSTANT, nullable=False),
+    Column("run_id", Text, nullable=False, comment="the last run that wanted this write"),
+    # A business key is created at most once, whatever is replayed: the second insert fails in the database.
+    Index("uq_delivery_create", "entity", "business_key", unique=True, postgresql_where=text("operation = 'create'")),
+    Index("ix_delivery_work", "entity", "operation", "state", "id"),
+    Index("ix_delivery_business_key", "business_key"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("delivery_id", BigInteger, ForeignKey(delivery.c.id)),
+    Column("entity", Text, nullable=False),
+    Column("operation", Text, nullable=False, comment="create, update or look_up"),
+    Column("business_key", Text, nullable=False),
+    Column("company", Text, nullable=False, server_default=""),
+    Column("d365_key", Text, nullable=False, server_default=""),
+    Column(
+        "direction",
+        Text,
+        CheckConstraint("direction in ('to_d365', 'to_salesforce')", name="direction"),
+        nullable=False,
+    ),
+    Column("at", _INSTANT, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("request", Text, nullable=False, server_default="", comment="what was asked, without values"),
+    Column("correlation_id", Text, nullable=False, server_default=""),
+    Index("ix_attempt_run_id", "run_id"),
+    Index("ix_attempt_delivery_id", "delivery_id"),
+    Index("ix_attempt_business_key", "business_key"),
+)
+"""Written before the request leaves. Never changed: the end of an attempt is a row of `attempt_result`."""
+
+attempt_result = Table(
+    "attempt_result",
+    metadata,
+    Column("attempt_id", BigInteger, ForeignKey(attempt.c.id), primary_key=True, autoincrement=False),
+    Column("at", _INSTANT, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="the state that the record was left in"),
+    Column("http_status", Integer),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("duration_ms", Integer, nullable=False),
+    Column("api_calls", Numeric(12, 6), nullable=False, comment="a fraction where several records shared a call"),
+)
+
+crosswalk = Table(
+    "crosswalk",
+    metadata,
+    Column("entity", Text, primary_key=True),
+    Column("salesforce_id", Text, primary_key=True),
+    Column("company", Text, nullable=False),
+    Column("d365_key", Text, nullable=False),
+    Column("found_by", Text, nullable=False),
+    Column("since", _INSTANT, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Index("ix_crosswalk_d365", "entity", "company", "d365_key"),
+)
+
+watermark = Table(
+    "watermark",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("table_name", Text, primary_key=True),
+    Column("value", _INSTANT, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("updated_at", _INSTANT, nullable=False),
+)
+
+sweep = Table(
+    "sweep",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("system", Text, nullable=False),
+    Column("table_name", Text, nullable=False),
+    Column("mode", Text, CheckConstraint("mode in ('full', 'incremental', 'partition')", name="mode"), nullable=False),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("ended_at", _INSTANT, nullable=False),
+    Column("rows_reported", BigInteger),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("problem", Text, nullable=False, server_default=""),
+    Column("lake_version", BigInteger),
+    Index("ix_sweep_system_table_name", "system", "table_name", "id"),
+)
+
+break_ = Table(
+    "break",
+    metadata,
+    Column("identity", Text, primary_key=True),
+    Column("entity", Text, nullable=False),
+    Column("company", Text, nullable=False),
+    Column("currency", Text, nullable=False, server_default=""),
+    Column("salesforce_key", Text, nullable=False, server_default=""),
+    Column("d365_key", Text, nullable=False, server_default=""),
+    Column("line_key", Text, nullable=False, server_default=""),
+    Column("field", Text, nullable=False, server_default=""),
+    Column("verdict", Text, nullable=False),
+    Column("salesforce_value", Text),
+    Column("d365_value", Text),
+    Column("amount", Numeric(28, 6)),
+    Column("cause", Text, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("state", Text, CheckConstraint("state in ('open', 'closed')", name="state"), nullable=False),
+    Column("first_seen", _INSTANT, nullable=False),
+    Column("last_seen", _INSTANT, nullable=False),
+    Column("closed_at", _INSTANT),
+    Column("times_opened", Integer, nullable=False, server_default="1"),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("comment", Text, nullable=False, server_default=""),
+    Column("run_id", Text, nullable=False),
+    Index("ix_break_entity_state", "entity", "state"),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("payload", _JSON, nullable=False),
+    Column("received_at", _INSTANT, nullable=False),
+    Column("handled_at", _INSTANT),
+    UniqueConstraint("source", "event_id"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("at", _INSTANT, nullable=False),
+    Column("who", Text, nullable=False),
+    Column(
+        "subject",
+        Text,
+        CheckConstraint("subject in ('break', 'delivery', 'crosswalk')", name="subject"),
+        nullable=False,
+    ),
+    Column("subject_key", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("before", _JSON),
+    Column("after", _JSON),
+    Index("ix_decision_subject", "subject", "subject_key"),
+)
+
+APPEND_ONLY = (attempt, attempt_result, decision)
+"""Tables in which a trigger refuses every UPDATE, DELETE and TRUNCATE."""

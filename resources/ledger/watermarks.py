@@ -1,0 +1,90 @@
+"""How far each extraction is, and the proof of completeness of each read."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Engine, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from resources.ledger.instants import utc_now
+from resources.ledger.tables import sweep, watermark
+
+SweepMode = Literal["full", "incremental", "partition"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One read of one table: what the system counted, what arrived, and whether the two prove that nothing is missing."""
+
+    run_id: str
+    system: str
+    table_name: str
+    mode: SweepMode
+    started_at: datetime
+    ended_at: datetime
+    rows_reported: int | None
+    rows_read: int
+    complete: bool
+    problem: str = ""
+    lake_version: int | None = None
+
+
+class Watermarks:
+    """Watermarks that never go back, and sweeps."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, system: str, table_name: str) -> datetime | None:
+        """The instant up to which a table was read; `None` before the first read."""
+        query = select(watermark.c.value).where(watermark.c.system == system, watermark.c.table_name == table_name)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def all(self) -> Mapping[tuple[str, str], datetime]:
+        """(system, table) → watermark."""
+        with self._engine.connect() as connection:
+            return {(row.system, row.table_name): row.value for row in connection.execute(select(watermark))}
+
+    def set(self, system: str, table_name: str, value: datetime, run_id: str) -> None:
+        """Move a watermark forward. An older value changes nothing: two runs may end in any order."""
+        row = {"system": system, "table_name": table_name, "value": value, "run_id": run_id, "updated_at": utc_now()}
+        statement = upsert(watermark).values(row)
+        with self._engine.begin() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[watermark.c.system, watermark.c.table_name],
+                    set_={
+                        "value": func.greatest(watermark.c.value, statement.excluded.value),
+                        "run_id": statement.excluded.run_id,
+                        "updated_at": statement.excluded.updated_at,
+                    },
+                    where=watermark.c.value < statement.excluded.value,
+                )
+            )
+
+    def reset(self, system: str, table_name: str) -> None:
+        """Forget a watermark, so that the next read is a full one."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                watermark.delete().where(watermark.c.system == system, watermark.c.table_name == table_name)
+            )
+
+    def record_sweep(self, made: Sweep) -> None:
+        """Keep the proof of one read."""
+        with self._engine.begin() as connection:
+            connection.execute(insert(sweep).values(asdict(made)))
+
+    def latest_sweep(self, system: str, table_name: str) -> Sweep | None:
+        """The newest read of a table, complete or not."""
+        query = (
+            select(sweep)
+            .where(sweep.c.system == system, sweep.c.table_name == table_name)
+            .order_by(sweep.c.id.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Sweep(**{name: value for name, value in row.items() if name != "id"})

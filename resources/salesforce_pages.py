@@ -1,0 +1,150 @@
+"""Salesforce's answers to a query, put on disk page by page as they come: by REST, or by the Bulk API where they are many."""
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resources.salesforce_session import SalesforceSession
+from tieout import query_page
+from tieout.errors import RequestRefused, SourceUnavailable, TieoutError
+
+log = logging.getLogger(__name__)
+
+_BULK_PAGE_ROWS = 50_000
+_CHUNK_BYTES = 1 << 20
+_FIRST_POLL_S, _POLL_GROWTH, _LONGEST_POLL_S = 0.5, 1.5, 15.0
+_LONGEST_JOB_S = 2 * 60 * 60
+_ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The files of one query in their order, and how many records Salesforce says they hold."""
+
+    files: tuple[Path, ...]
+    rows: int
+
+
+def rest_pages(session: SalesforceSession, statements: Iterable[str], folder: Path, name: str) -> Pages:
+    """The records of all statements, deleted ones included: one JSON array a file, the bytes as they came."""
+    files: list[Path] = []
+    rows = 0
+    for statement in statements:
+        page = _rest_page(session, "queryAll/", {"q": statement})
+        rows += page.total
+        seen: set[str] = set()
+        while True:
+            file = folder / f"{name}-{len(files) + 1:05}.json"
+            file.write_bytes(page.records)
+            files.append(file)
+            if page.next_path is None:
+                break
+            if page.next_path in seen:
+                raise SourceUnavailable(f"Salesforce's pages of {name} go round in a circle. Run it again.")
+            seen.add(page.next_path)
+            page = _rest_page(session, page.next_path, {})
+    return Pages(tuple(files), rows)
+
+
+def _rest_page(session: SalesforceSession, path: str, params: dict[str, str]) -> query_page.QueryPage:
+    def whole() -> bytes:
+        # `raw.read` takes the body in one piece; `.content` would gather it in slices of 10 KiB.
+        with session.call("GET", path, params=params, stream=True) as answer:
+            return bytes(answer.raw.read(decode_content=True))
+
+    return query_page.cut(session.asked(whole))
+
+
+def bulk_pages(session: SalesforceSession, statement: str, folder: Path, name: str) -> Pages:
+    """The records of a statement, deleted ones included: CSV with a header line in every file.
+
+    A token that dies is renewed within the call that met it, so job and position live on. The job is removed at the end, whatever happens.
+    """
+    order = {
+        "operation": "queryAll",
+        "query": statement,
+        "contentType": "CSV",
+        "columnDelimiter": "COMMA",
+        "lineEnding": "LF",
+    }
+    job: str = session.asked(lambda: session.call("POST", "jobs/query", json=order).json()["id"])
+    ended = False
+    try:
+        expected = _rows_when_complete(session, job, name)
+        ended = True
+        pages = _result_pages(session, job, folder, name)
+        if pages.rows != expected:
+            raise SourceUnavailable(
+                f"Salesforce's job {job} found {expected:,} records of {name} and handed out {pages.rows:,}. Run it again."
+            )
+        return pages
+    finally:
+        _remove(session, job, ended=ended)
+
+
+def _rows_when_complete(session: SalesforceSession, job: str, name: str) -> int:
+    begun, pause = time.monotonic(), _FIRST_POLL_S
+    while True:
+        state = session.asked(lambda: session.call("GET", f"jobs/query/{job}").json())
+        if state["state"] == "JobComplete":
+            return int(state["numberRecordsProcessed"])
+        if state["state"] in _ENDED:
+            told = " ".join(str(state.get("errorMessage") or "without a reason").split())
+            raise RequestRefused(
+                f"Salesforce's job {job} for {name} ended as {state['state']}: {told}", code=state["state"]
+            )
+        if time.monotonic() - begun > _LONGEST_JOB_S:
+            raise SourceUnavailable(
+                f"Salesforce's job {job} for {name} is not done after {_LONGEST_JOB_S // 60} minutes."
+            )
+        session.sleep(pause)
+        pause = min(pause * _POLL_GROWTH, _LONGEST_POLL_S)
+
+
+def _result_pages(session: SalesforceSession, job: str, folder: Path, name: str) -> Pages:
+    files: list[Path] = []
+    rows, locator = 0, ""
+    seen: set[str] = set()
+    while True:
+        file = folder / f"{name}-{len(files) + 1:05}.csv"
+        count, locator = _result_page(session, job, locator, file)
+        files.append(file)
+        rows += count
+        if not locator:
+            return Pages(tuple(files), rows)
+        if locator in seen:
+            raise SourceUnavailable(f"Salesforce's pages of {name} go round in a circle. Run it again.")
+        seen.add(locator)
+
+
+def _result_page(session: SalesforceSession, job: str, locator: str, file: Path) -> tuple[int, str]:
+    """Rows of the page that is now in `file`, and where the next one starts; empty at the end."""
+    params = {"maxRecords": str(_BULK_PAGE_ROWS)} | ({"locator": locator} if locator else {})
+
+    def stored() -> tuple[int, str]:
+        with (
+            session.call("GET", f"jobs/query/{job}/results", accept="text/csv", params=params, stream=True) as answer,
+            file.open("wb") as page,
+        ):
+            for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=True):
+                # NUL bytes occur in long texts, and no reader of CSV takes them.
+                page.write(chunk.replace(b"\0", b""))
+        following = answer.headers.get("Sforce-Locator", "null")
+        return int(answer.headers["Sforce-NumberOfRecords"]), "" if following == "null" else following
+
+    return session.asked(stored)
+
+
+def _remove(session: SalesforceSession, job: str, *, ended: bool) -> None:
+    """Salesforce removes jobs by itself after seven days, so trouble here is told and no more."""
+    try:
+        if not ended:
+            try:
+                session.asked(lambda: session.call("PATCH", f"jobs/query/{job}", json={"state": "Aborted"}))
+            except RequestRefused:
+                log.debug("salesforce.job.had_ended", extra={"job": job})
+        session.asked(lambda: session.call("DELETE", f"jobs/query/{job}"))
+    except TieoutError as problem:
+        log.warning("salesforce.job.left", extra={"job": job, "reason": str(problem)})

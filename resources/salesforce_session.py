@@ -1,0 +1,231 @@
+"""Signing in to Salesforce and asking it: tokens, repeats after passing trouble, and errors that say what to do.
+
+`simple_salesforce` speaks the protocol, `salesforce_transport.py` carries it. Everything asked through a session may be asked again: reads,
+updates by id, and query jobs, which change nothing.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import jwt
+import requests
+import tenacity
+import urllib3
+
+from resources.salesforce_transport import PassingError, SalesforceTransport, words_of
+from tieout.errors import AuthenticationProblem, ConfigurationError, RequestRefused, SourceUnavailable
+from tieout.settings import SalesforceSettings
+
+if TYPE_CHECKING:
+    # Brings a SOAP library with it, which loading the definitions must not pay for.
+    from simple_salesforce.api import Salesforce
+    from simple_salesforce.exceptions import SalesforceError
+
+T = TypeVar("T")
+
+CLIENT_NAME = "tieout"
+LOGINS_IN_A_ROW = 2
+TRIES = 4
+LONGEST_PAUSE_S = 20.0
+_ASSERTION_LIFE_S = 180
+_JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+_TRANSPORT_FAULTS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError,
+                     requests.exceptions.ContentDecodingError, urllib3.exceptions.HTTPError)  # fmt: skip
+_NOT_ALLOWED = frozenset(
+    {"API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "INSUFFICIENT_ACCESS", "FUNCTIONALITY_NOT_ENABLED"}
+)
+
+# What to do about the refusals of the token endpoint, by a part of what it says.
+_ADVICE = {
+    "client identifier invalid": "Check SALESFORCE_CLIENT_ID. A new app takes up to ten minutes to become known.",
+    "invalid client credentials": "Check SALESFORCE_CLIENT_SECRET.",
+    "no client credentials user": "Name a run-as user in the client credentials flow of the app.",
+    "client credentials flow": "Switch the client credentials flow on in the app.",
+    "not supported on this domain": "SALESFORCE_INSTANCE_URL must be the My Domain address of the organisation, not login or test.",
+    "hasn't approved": "Pre-authorise the app for SALESFORCE_USERNAME, and give the app the certificate of SALESFORCE_PRIVATE_KEY_FILE.",
+    "audience": "Check SALESFORCE_AUDIENCE: https://login.salesforce.com, or https://test.salesforce.com for a sandbox.",
+    "assertion": "Check that SALESFORCE_PRIVATE_KEY_FILE belongs to the certificate of the app, and the clock of this machine.",
+    "not admin approved": "Give the run-as user a permission set that allows the app.",
+}
+
+
+class SalesforceSession:
+    """One signed-in conversation with one Salesforce. It signs in at the first question."""
+
+    def __init__(
+        self, settings: SalesforceSettings, ca_bundle: Path | None, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._settings = settings
+        self.sleep = sleep
+        self.transport = SalesforceTransport(settings.instance_url, ca_bundle)
+        # On the session and not on the calls: the library drops a call's own headers when it repeats it after signing in again.
+        self.transport.headers["Sforce-Call-Options"] = f"client={CLIENT_NAME}"
+
+    @cached_property
+    def salesforce(self) -> "Salesforce":
+        """The library's client; its calls sign in again when the token has died."""
+        from simple_salesforce.api import Salesforce
+
+        token, _ = self._sign_in()
+        made = Salesforce(
+            session_id=token,
+            instance_url=self._settings.instance_url,
+            version=self._settings.api_version,
+            session=self.transport,
+            parse_float=Decimal,
+            object_pairs_hook=dict,
+        )
+        made._salesforce_login_partial = partial(self._sign_in)
+        return made
+
+    def asked(self, question: Callable[[], T]) -> T:
+        """What `question()` gives, asked again while the trouble is a passing one.
+
+        Raises SourceUnavailable, AuthenticationProblem, or RequestRefused with Salesforce's own words.
+        """
+        from simple_salesforce.exceptions import SalesforceError
+
+        repeated = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_passes),
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=_pause,
+            sleep=self.sleep,
+            reraise=True,
+        )
+        try:
+            given: T = repeated(question)
+        except PassingError as trouble:
+            raise SourceUnavailable(
+                f"Salesforce at {self._settings.instance_url} answered {TRIES} times with HTTP {trouble.status} "
+                f"({trouble.words or 'no text'}). Wait, then run it again."
+            ) from trouble
+        except SalesforceError as refusal:
+            self._refuse(refusal)
+        except requests.JSONDecodeError as problem:
+            raise self._not_a_salesforce() from problem
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as fault:
+            raise self._unreachable(fault) from fault
+        return given
+
+    def call(self, method: str, path: str, *, accept: str = "application/json", **options: Any) -> requests.Response:
+        """One HTTP call, for use inside `asked`. `path` starts at the host (`/services/…`), or at the API version (`jobs/query`).
+
+        The library's own lower level is used because its public calls read every answer into memory as Python objects.
+        """
+        client = self.salesforce
+        url = f"https://{client.sf_instance}{path}" if path.startswith("/") else f"{client.base_url}{path}"
+        return client._call_salesforce(method, url, headers={"Accept": accept}, **options)
+
+    def server_time(self) -> datetime:
+        """Salesforce's clock at its latest answer, UTC."""
+        return self.transport.server_time or datetime.now(UTC)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.transport.close()
+
+    def _sign_in(self) -> tuple[str, str]:
+        """A new token, and the host as the library wants it."""
+        if self.transport.logins_in_a_row >= LOGINS_IN_A_ROW:
+            # Some calls of the library would sign in for ever where every token is refused.
+            raise AuthenticationProblem(
+                f"Salesforce at {self._settings.instance_url} gave {LOGINS_IN_A_ROW} sessions and refused both at once "
+                "(INVALID_SESSION_ID). Check the session settings of the app's run-as user, such as allowed IP addresses."
+            )
+        form, credentials = self._grant()
+        answer = self.transport.post(
+            f"{self._settings.instance_url}/services/oauth2/token", data=form, auth=credentials
+        )
+        try:
+            said = answer.json()
+        except requests.JSONDecodeError as problem:
+            raise self._not_a_salesforce() from problem
+        if answer.status_code != 200 or "access_token" not in said:
+            raise AuthenticationProblem(self._refusal_of_sign_in(said))
+        self.transport.logins_in_a_row += 1
+        return str(said["access_token"]), self._settings.instance_url.split("://", 1)[1]
+
+    def _grant(self) -> tuple[dict[str, str], tuple[str, str] | None]:
+        """Form and basic credentials of the token request."""
+        settings = self._settings
+        if settings.private_key_file is None:
+            return {"grant_type": "client_credentials"}, (settings.client_id, settings.client_secret)
+        claims = {
+            "iss": settings.client_id,
+            "sub": settings.username,
+            "aud": settings.audience,
+            "exp": int(time.time()) + _ASSERTION_LIFE_S,
+        }
+        try:
+            assertion = jwt.encode(claims, settings.private_key_file.read_text(), algorithm="RS256")
+        except OSError as problem:
+            raise ConfigurationError(
+                f"SALESFORCE_PRIVATE_KEY_FILE {settings.private_key_file} cannot be read ({problem.strerror})."
+            ) from problem
+        except (jwt.InvalidKeyError, ValueError, TypeError) as problem:
+            raise ConfigurationError(
+                f"SALESFORCE_PRIVATE_KEY_FILE {settings.private_key_file} holds no RSA key in PEM form, or one with a password."
+            ) from problem
+        return {"grant_type": _JWT_GRANT, "assertion": assertion}, None
+
+    def _refusal_of_sign_in(self, said: Mapping[str, object]) -> str:
+        error, description = str(said.get("error", "no error")), str(said.get("error_description", "no reason given"))
+        otherwise = (
+            "Check SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET (or the JWT key), and the run-as user of the app."
+        )
+        advice = next((text for words, text in _ADVICE.items() if words in description), otherwise)
+        return f"Salesforce at {self._settings.instance_url} refuses the sign-in: {error} ({description}). {advice}"
+
+    def _refuse(self, refusal: "SalesforceError") -> NoReturn:
+        code, words = words_of(refusal.content)
+        told = f"{code or f'HTTP {refusal.status}'}: {words}"
+        if code in _NOT_ALLOWED:
+            raise AuthenticationProblem(
+                f"Salesforce at {self._settings.instance_url} does not let the integration user do this. {told}. "
+                "Give its permission set what is missing."
+            ) from refusal
+        if code == "REQUEST_LIMIT_EXCEEDED":
+            quota = self.transport.quota
+            spent = f"{quota.used:,} of {quota.allowed:,} calls" if quota else "all calls"
+            told += (
+                f" The organisation has used {spent} of the last 24 hours, for all its applications together. "
+                "Nothing more was sent, and nothing is lost: run it again later, or ask Salesforce for more calls."
+            )
+        raise RequestRefused(f"Salesforce refused. {told}", status=refusal.status, code=code or None) from refusal
+
+    def _not_a_salesforce(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._settings.instance_url} does not answer as a Salesforce does: no JSON. "
+            "SALESFORCE_INSTANCE_URL must be the My Domain address, such as https://acme.my.salesforce.com."
+        )
+
+    def _unreachable(self, fault: Exception) -> SourceUnavailable:
+        place = f"Salesforce at {self._settings.instance_url}"
+        if isinstance(fault, requests.exceptions.SSLError):
+            return SourceUnavailable(
+                f"The certificate of {place} is not trusted. TIEOUT_CA_BUNDLE names a file of further authorities."
+            )
+        if isinstance(fault, requests.Timeout | urllib3.exceptions.TimeoutError):
+            return SourceUnavailable(f"{place} did not answer in time, {TRIES} times. Run it again later.")
+        return SourceUnavailable(
+            f"{place} cannot be reached ({type(fault).__name__}). Check SALESFORCE_INSTANCE_URL and the network."
+        )
+
+
+def _passes(trouble: BaseException) -> bool:
+    if isinstance(trouble, requests.exceptions.SSLError):
+        return False
+    return isinstance(trouble, (PassingError, *_TRANSPORT_FAULTS))
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    trouble = state.outcome.exception() if state.outcome else None
+    if isinstance(trouble, PassingError) and trouble.wait_s is not None:
+        return min(trouble.wait_s, LONGEST_PAUSE_S)
+    return tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE_S)(state)

@@ -1,0 +1,146 @@
+"""Crosswalk, watermarks, sweeps, breaks and events in a real Postgres."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from resources.ledger import Ledger
+from resources.ledger.attempts import AttemptResult, NewAttempt
+from resources.ledger.breaks import BreakCounts, FoundBreak
+from resources.ledger.crosswalk import Link
+from resources.ledger.watermarks import Sweep
+from tieout.errors import RecordError
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+def a_break(identity: str = "b1", **changes: object) -> FoundBreak:
+    values = {"identity": identity, "entity": "customer", "company": "usmf", "verdict": "differs", "field": "street"}
+    return FoundBreak(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_a_link_keeps_how_it_was_first_found_until_it_points_elsewhere(ledger: Ledger) -> None:
+    first = Link("customer", "001A", "usmf", "C-1", "account_number")
+    assert ledger.crosswalk.upsert([first], "run 1") == 1
+    assert ledger.crosswalk.upsert([Link("customer", "001A", "usmf", "C-1", "stored_link")], "run 2") == 0
+    assert ledger.crosswalk.links("customer") == [first]
+
+    moved = Link("customer", "001A", "usmf", "C-2", "stored_link")
+    assert ledger.crosswalk.upsert([moved], "run 3") == 1
+    assert ledger.crosswalk.links("customer") == [moved]
+
+
+def test_two_accounts_may_share_a_customer_because_accounts_are_merged(ledger: Ledger) -> None:
+    links = [Link("customer", account, "usmf", "C-1", "decision") for account in ("001A", "001B")]
+
+    assert ledger.crosswalk.upsert(links, "run") == 2
+    assert ledger.crosswalk.upsert([], "run") == 0
+
+
+def test_a_watermark_never_goes_back(ledger: Ledger) -> None:
+    assert ledger.watermarks.get("salesforce", "account") is None
+    ledger.watermarks.set("salesforce", "account", LATER, "run 2")
+    ledger.watermarks.set("salesforce", "account", NOW, "run 1")
+
+    assert ledger.watermarks.get("salesforce", "account") == LATER
+    assert ledger.watermarks.all() == {("salesforce", "account"): LATER}
+    ledger.watermarks.reset("salesforce", "account")
+    assert ledger.watermarks.get("salesforce", "account") is None
+
+
+def test_the_latest_sweep_says_whether_nothing_is_missing(ledger: Ledger) -> None:
+    good = Sweep("run 1", "d365", "customer", "full", NOW, LATER, 5, 5, complete=True)
+    bad = Sweep("run 2", "d365", "customer", "full", NOW, LATER, 5, 4, complete=False, problem="4 rows arrived")
+
+    ledger.watermarks.record_sweep(good)
+    ledger.watermarks.record_sweep(bad)
+
+    assert ledger.watermarks.latest_sweep("d365", "customer") == bad
+    assert ledger.watermarks.latest_sweep("d365", "sales_order") is None
+
+
+def test_a_break_is_opened_kept_closed_and_opened_again_under_one_identity(ledger: Ledger) -> None:
+    def record(*found: FoundBreak, hour: int) -> BreakCounts:
+        return ledger.breaks.record(found, f"run {hour}", NOW + timedelta(hours=hour), whole_entities=["customer"])
+
+    assert record(a_break("b1"), a_break("b2"), hour=0) == BreakCounts(opened=2)
+    assert record(a_break("b1", cause="new cause"), hour=1) == BreakCounts(still_open=1, closed=1)
+    assert record(a_break("b1"), a_break("b2"), hour=2) == BreakCounts(still_open=1, reopened=1)
+
+    kept = ledger.breaks.get("b1")
+    again = ledger.breaks.get("b2")
+    assert (kept.first_seen, kept.last_seen, kept.times_opened) == (NOW, NOW + timedelta(hours=2), 1)
+    assert (again.first_seen, again.times_opened, again.closed_at) == (NOW, 2, None)
+    assert ledger.breaks.counts() == {"open": 2, "closed": 0}
+
+
+def test_a_comparison_of_a_part_closes_nothing(ledger: Ledger) -> None:
+    ledger.breaks.record([a_break("b1")], "run 1", NOW)
+
+    assert ledger.breaks.record([], "run 2", LATER) == BreakCounts()
+    assert ledger.breaks.record([], "run 2", LATER, whole_entities=["sales_order"]) == BreakCounts()
+
+
+def test_owner_and_comment_survive_later_runs_and_are_on_record(ledger: Ledger) -> None:
+    ledger.breaks.record([a_break("b1")], "run 1", NOW)
+    ledger.breaks.assign("b1", "ann", who="bob")
+    ledger.breaks.comment("b1", "asked the branch", who="ann")
+    ledger.breaks.comment("b1", "street was renamed", who="ann")
+    ledger.breaks.record([a_break("b1")], "run 2", LATER)
+
+    assert (ledger.breaks.get("b1").owner, ledger.breaks.get("b1").comment) == ("ann", "street was renamed")
+    said = [(made.action, made.who, made.before, made.after) for made in ledger.decisions.of("break", "b1")]
+    assert said[0] == ("assign", "bob", {"owner": ""}, {"owner": "ann"})
+    assert said[2] == ("comment", "ann", {"comment": "asked the branch"}, {"comment": "street was renamed"})
+
+
+def test_breaks_are_listed_with_the_largest_amount_first(ledger: Ledger) -> None:
+    amounts = {"small": Decimal("-1.00"), "none": None, "large": Decimal("-900.00"), "middle": Decimal("20.00")}
+    ledger.breaks.record([a_break(name, amount=amount) for name, amount in amounts.items()], "run", NOW)
+
+    assert [row.identity for row in ledger.breaks.find()] == ["large", "middle", "small", "none"]
+    assert [row.identity for row in ledger.breaks.find(limit=1)] == ["large"]
+    assert ledger.breaks.find(owner="ann") == []
+
+
+def test_a_break_that_does_not_exist_is_named(ledger: Ledger) -> None:
+    with pytest.raises(RecordError, match="no break 'b9'"):
+        ledger.breaks.comment("b9", "?", who="ann")
+
+
+def test_ten_thousand_breaks_are_recorded_in_seconds(ledger: Ledger) -> None:
+    found = [a_break(f"b{number}") for number in range(10_000)]
+
+    assert ledger.breaks.record(found, "run", NOW, whole_entities=["customer"]).opened == 10_000
+
+
+def test_an_event_is_received_once(ledger: Ledger) -> None:
+    assert ledger.events.receive("salesforce", "e1", "OpportunityChangeEvent", {"Id": "006"})
+    assert not ledger.events.receive("salesforce", "e1", "OpportunityChangeEvent", {"Id": "006"})
+    assert ledger.events.waiting() == 1
+
+    ledger.events.handled("salesforce", "e1")
+    assert ledger.events.waiting() == 0
+
+
+def test_write_backs_to_salesforce_are_in_the_same_log(ledger: Ledger) -> None:
+    attempts = [
+        NewAttempt("opportunity", "update", key, "to_salesforce", request="PATCH composite/sobjects")
+        for key in ("006A", "006B")
+    ]
+    ids = ledger.attempts.begin(attempts, "run")
+    ledger.attempts.end(
+        [
+            AttemptResult(ids[0], "confirmed", "confirmed", 30, Decimal("0.5"), 200),
+            AttemptResult(ids[1], "rejected", "rejected", 30, Decimal("0.5"), 200, "FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+        ]
+    )
+
+    log = ledger.attempts.attempts_of_run("run").to_pylist()
+    assert [(row["business_key"], row["direction"], row["outcome"], row["reason"]) for row in log] == [
+        ("006A", "to_salesforce", "confirmed", ""),
+        ("006B", "to_salesforce", "rejected", "FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+    ]
+    assert sum(row["api_calls"] for row in log) == 1

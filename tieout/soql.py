@@ -1,0 +1,104 @@
+"""SOQL: the statements that Tieout asks Salesforce, with every value escaped.
+
+Only what is needed to read a table: its columns, changed since an instant or by id. Deleted records are asked for by the kind of call
+(`queryAll`), not by the statement.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from urllib.parse import quote_plus
+
+from tieout.contract import Contract, Table
+from tieout.errors import ContractError
+
+# Salesforce refuses address and headers of more than 16,384 bytes together; the rest is left to token and headers.
+LONGEST_IN_ADDRESS = 14_000
+# 200 ids cost about 5,000 characters of the address.
+IDS_IN_QUERY = 200
+
+
+def changed_since(table: Table, since: datetime | None, *, sorted_by_change: bool) -> str:
+    """All columns of the records that changed at or after `since`; all records where it is None.
+
+    `>=`, because stamps are whole seconds and several records share one. Sorting lets a page be told from the next; the Bulk API does
+    without, where it would keep Salesforce from splitting the work.
+    """
+    order = f" ORDER BY {', '.join(_order(table))}" if sorted_by_change else ""
+    return f"SELECT {_columns(table)} FROM {table.source}{_changed(table, since)}{order}"
+
+
+def count_changed_since(table: Table, since: datetime | None) -> str:
+    """How many records `changed_since` will give."""
+    return f"SELECT COUNT() FROM {table.source}{_changed(table, since)}"
+
+
+def by_id(table: Table, ids: Sequence[str]) -> Iterator[str]:
+    """All columns of the records with these ids, in as many statements as fit into an address.
+
+    Raises ContractError where the columns alone are too long for one.
+    """
+    for start in range(0, len(ids), IDS_IN_QUERY):
+        wanted = _quoted(list(ids[start : start + IDS_IN_QUERY]))
+        statement = (
+            f"SELECT {_columns(table)} FROM {table.source} WHERE {table.key[0]} IN {wanted} ORDER BY {table.key[0]}"
+        )
+        if not fits_in_address(statement):
+            raise ContractError(
+                f"{table.contract.file}: the {len(table.columns)} columns of {table.source} make a query of "
+                f"{length_in_address(statement):,} characters, and Salesforce takes {LONGEST_IN_ADDRESS:,}. "
+                "Remove fields that are not needed."
+            )
+        yield statement
+
+
+def closed_in_month(contract: Contract, first: date, company: str) -> str:
+    """The ids of the header records of one company that close in the month that begins on `first`."""
+    return f"SELECT {contract.salesforce.key[0]} FROM {contract.salesforce.source} WHERE {_closed_in_month(contract, first, company)}"
+
+
+def lines_closed_in_month(contract: Contract, first: date, company: str) -> str:
+    """The ids of the lines of `closed_in_month`."""
+    lines = contract.lines_table("salesforce")
+    return f"SELECT {lines.key[0]} FROM {lines.source} WHERE {lines.parent} IN ({closed_in_month(contract, first, company)})"
+
+
+def _closed_in_month(contract: Contract, first: date, company: str) -> str:
+    after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return f"CloseDate >= {first.isoformat()} AND CloseDate < {after.isoformat()} AND {contract.link.company} = {_quoted(company)}"
+
+
+def instant(value: datetime) -> str:
+    """A datetime literal: UTC, whole seconds, rounded down so that nothing is left out. ValueError without a zone."""
+    if value.tzinfo is None:
+        raise ValueError(f"{value} has no time zone")
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def length_in_address(statement: str) -> int:
+    """Characters of the statement once it is part of an address."""
+    return len(quote_plus(statement))
+
+
+def fits_in_address(statement: str) -> bool:
+    """Whether the statement can be sent as part of an address, as the REST API wants it."""
+    return length_in_address(statement) <= LONGEST_IN_ADDRESS
+
+
+def _quoted(value: str | list[str]) -> str:
+    from simple_salesforce.format import quote_soql_value  # brings a SOAP library with it, so not at the top
+
+    return quote_soql_value(value)
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(column.name for column in table.columns)
+
+
+def _changed(table: Table, since: datetime | None) -> str:
+    if since is None or table.version is None:
+        return ""
+    return f" WHERE {table.version} >= {instant(since)}"
+
+
+def _order(table: Table) -> list[str]:
+    return [name for name in (table.version, *table.key) if name is not None]
