@@ -1,0 +1,1 @@
+"""What is made: one module per step from the two systems to the report."""

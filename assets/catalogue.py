@@ -1,0 +1,86 @@
+"""How assets present themselves in the UI: groups, owners, kinds, columns, and the metadata that every write reports."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from tieout.contract import Table
+
+OWNER = "team:integration"
+
+# One word per step of the way, in the order in which the UI shows them.
+SALESFORCE = "salesforce"
+D365 = "d365"
+QUALITY = "quality"
+CROSSWALK = "crosswalk"
+RECONCILIATION = "reconciliation"
+DELIVERY = "delivery"
+WRITEBACK = "writeback"
+LOG = "integration_log"
+BACKFILL = "backfill"
+
+# Every table that is read, in the order of reading.
+EXTRACTED = [
+    ["salesforce", "product"],
+    ["salesforce", "account"],
+    ["salesforce", "opportunity"],
+    ["salesforce", "opportunity_line"],
+    ["d365", "released_product"],
+    ["d365", "customer"],
+    ["d365", "sales_order"],
+    ["d365", "sales_order_line"],
+]
+
+_LAKE_TYPES = {
+    "text": "string",
+    "decimal": "decimal(28,6)",
+    "integer": "bigint",
+    "boolean": "boolean",
+    "date": "date",
+    "instant": "timestamp with time zone",
+}
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The columns of an extracted table with what each is for, from its contract."""
+    purposes = {
+        column: f"{field.label}; owned by {'Salesforce' if field.owner == 'salesforce' else 'D365'}"
+        for field in table.fields
+        for column in field.sources(table.system)
+    }
+    source = [
+        dg.TableColumn(
+            column.name,
+            _LAKE_TYPES[column.type],
+            description=purposes.get(column.name),
+            constraints=dg.TableColumnConstraints(nullable=column.name not in table.key),
+        )
+        for column in table.columns
+    ]
+    compared = [
+        dg.TableColumn(f"cmp_{field.name}", _LAKE_TYPES[field.type], description=f"{field.label} as it is compared")
+        for field in table.fields
+        if field.is_compared and field.compare != "reference"
+    ]
+    own = [
+        dg.TableColumn("_key", "string", description="key of the record, lower case where D365 does not care"),
+        dg.TableColumn("_row_hash", "bigint", description="changes with any source column"),
+        dg.TableColumn("_compare_hash", "bigint", description="changes with any compared value"),
+        dg.TableColumn("_extracted_at", "timestamp with time zone", description="when the record was read"),
+        dg.TableColumn("_run_id", "string", description="the run that wrote this version of the record"),
+    ]
+    return dg.TableSchema([*source, *compared, *own])
+
+
+def outcome(summary: str, *, rows: int | None = None, **figures: Any) -> dg.MaterializeResult[None]:
+    """What an asset reports: one sentence, the row count, and figures that the UI draws over time."""
+    metadata: dict[str, Any] = {"summary": summary, **figures}
+    if rows is not None:
+        metadata["dagster/row_count"] = rows
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """`12 matched, 3 differs`: counts in words, without the zeros."""
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count) or "nothing"

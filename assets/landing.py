@@ -1,0 +1,150 @@
+"""From pages on disk to the lake: good rows to their table, bad ones to quarantine, the proof of the read to the ledger."""
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from assets.catalogue import outcome
+from resources.lake import Lake, MergeCounts
+from resources.ledger import Ledger
+from resources.ledger.watermarks import Sweep, SweepMode
+from resources.workbench import duckdb_connection, quarantine_key
+from tieout.contract import Table
+from tieout.landing import Landed, land
+from tieout.page_files import PageFiles
+
+# The bad rows with what they break; `violations` is JSON text, a list of rule, field, value and reason.
+_QUARANTINED = """SELECT bad.*, broken.violations FROM bad JOIN (
+    SELECT _key, to_json(list({'rule': rule, 'field': field, 'value': value, 'reason': reason} ORDER BY rule))::VARCHAR AS violations
+    FROM violations WHERE severity = 'error' GROUP BY _key
+) AS broken USING (_key)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One read of one table: its pages, and whether the system's own count proves that nothing is missing."""
+
+    pages: PageFiles
+    mode: SweepMode
+    complete: bool = True
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a read."""
+
+    landed: Landed
+    table: MergeCounts
+    in_quarantine: int
+    rows_in_table: int
+    version: int | None
+    rule_counts: dict[str, int]
+
+
+@contextmanager
+def landing_zone(base: Path) -> Iterator[Path]:
+    """A folder for raw pages that is gone afterwards, whatever happens: pages hold customers' data."""
+    folder = base / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def store(lake: Lake, ledger: Ledger, table: Table, read: Read, *, run_id: str) -> Stored:
+    """Land a read and bring the lake to it.
+
+    After a full read that is proven complete, rows that no longer exist leave the table; without the proof nobody may conclude that.
+    """
+    quarantine = quarantine_key(table)
+    with duckdb_connection() as con:
+        landed = land(con, table, read.pages, run_id=run_id, extracted_at=datetime.now(UTC))
+        whole = read.mode == "full" and read.complete
+        if whole and lake.exists(table.lake_key):
+            lake.register(con, "before", table.lake_key)
+            leaving = "SELECT _key FROM before WHERE _key NOT IN (SELECT _key FROM good)"
+        else:
+            leaving = "SELECT _key FROM bad"
+        merged = lake.merge(
+            table.lake_key, con.sql("SELECT * FROM good"), version_column=table.version, delete_keys=con.sql(leaving)
+        )
+        cured = "SELECT _key FROM good"
+        if whole and lake.exists(quarantine):
+            lake.register(con, "waiting", quarantine)
+            cured = "SELECT _key FROM waiting WHERE _key NOT IN (SELECT _key FROM bad)"
+        if landed.bad or lake.exists(quarantine):
+            lake.merge(quarantine, con.sql(_QUARANTINED), delete_keys=con.sql(cured))
+        rule_counts = landed.counts | _waiting_by_rule(con, lake, quarantine)
+    ledger.watermarks.record_sweep(
+        Sweep(
+            run_id=run_id,
+            system=table.system,
+            table_name=table.name,
+            mode=read.mode,
+            started_at=read.pages.started_at,
+            ended_at=read.pages.ended_at,
+            rows_reported=read.pages.rows,
+            rows_read=landed.rows,
+            complete=read.complete,
+            problem=read.problem,
+            lake_version=lake.version(table.lake_key),
+        )
+    )
+    return Stored(
+        landed=landed,
+        table=merged,
+        in_quarantine=lake.row_count(quarantine),
+        rows_in_table=lake.row_count(table.lake_key),
+        version=lake.version(table.lake_key),
+        rule_counts=rule_counts,
+    )
+
+
+def told(table: Table, stored: Stored, read: Read, *, api_calls: int) -> dg.MaterializeResult[None]:
+    """What an extraction reports in the UI."""
+    counts = stored.table
+    summary = f"{stored.landed.rows:,} rows read, {counts.inserted:,} new, {counts.updated:,} changed, {counts.deleted:,} gone"
+    if stored.in_quarantine:
+        summary += f", {stored.in_quarantine:,} in quarantine"
+    if not read.complete:
+        summary += f". Not proven complete: {read.problem}"
+    return outcome(
+        summary,
+        rows=stored.rows_in_table,
+        rows_read=stored.landed.rows,
+        inserted=counts.inserted,
+        updated=counts.updated,
+        deleted=counts.deleted,
+        quarantined=stored.in_quarantine,
+        repeated=stored.landed.repeated,
+        api_calls=api_calls,
+        system=table.system,
+        lake_version=-1 if stored.version is None else stored.version,
+        complete=read.complete,
+        rule_counts=dg.MetadataValue.json(stored.rule_counts),
+    )
+
+
+def _waiting_by_rule(con, lake: Lake, quarantine: tuple[str, str]) -> dict[str, int]:  # type: ignore[no-untyped-def]
+    """Rule → rows that wait in quarantine because of it, those of earlier reads included."""
+    if not lake.exists(quarantine):
+        return {}
+    lake.register(con, "waiting", quarantine)
+    return dict(
+        con.execute("SELECT rule, count(*) FROM (SELECT unnest(rules) AS rule FROM waiting) GROUP BY rule").fetchall()
+    )
+
+
+def violations_of(text: str) -> list[dict[str, str | None]]:
+    """The violations of one quarantined row, from the text that the lake keeps."""
+    found: list[dict[str, str | None]] = json.loads(text)
+    return found

@@ -1,0 +1,94 @@
+"""What is read from Salesforce: one asset for each table of the contracts, by watermark with an overlap."""
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from assets import catalogue
+from assets.landing import Read, Stored, landing_zone, store, told
+from resources.connections import (
+    ContractsResource,
+    HomeResource,
+    LakeResource,
+    LedgerResource,
+    RunOptions,
+    SalesforceResource,
+)
+from resources.lake import Lake
+from resources.ledger import Ledger
+from resources.salesforce import SalesforceClient
+from tieout.contract import Contracts, Table
+from tieout.contract.check import check_against_salesforce
+from tieout.errors import ContractError, RequestRefused
+
+# A row becomes visible when its transaction commits, up to ten minutes after the stamp that it carries.
+OVERLAP = timedelta(minutes=10)
+
+
+def extraction_of(table: Table) -> dg.AssetsDefinition:
+    """The asset that keeps one Salesforce table in the lake up to date."""
+
+    @dg.asset(
+        key=list(table.lake_key),
+        group_name=catalogue.SALESFORCE,
+        owners=[catalogue.OWNER],
+        kinds={"salesforce", "deltalake"},
+        pool="salesforce",
+        description=(
+            f"`{table.source}` as Salesforce has it: everything that changed since the last read, and ten minutes more, because rows become "
+            "visible later than their stamp says. Merged by Id; an older version never replaces a newer one. Deleted records stay, marked."
+        ),
+        metadata={"dagster/column_schema": catalogue.column_schema(table)},
+    )
+    def extraction(
+        context: dg.AssetExecutionContext,
+        salesforce: SalesforceResource,
+        lake: LakeResource,
+        ledger: LedgerResource,
+        contracts: ContractsResource,
+        home: HomeResource,
+        options: RunOptions,
+    ) -> dg.MaterializeResult[None]:
+        with salesforce.client() as client, ledger.opened() as book:
+            read, stored = read_changes(
+                client, lake.lake(), book, contracts.contracts(), table, home, run_id=context.run_id, full=options.full
+            )
+            return told(table, stored, read, api_calls=client.api_calls)
+
+    return extraction
+
+
+def read_changes(
+    client: SalesforceClient,
+    lake: Lake,
+    ledger: Ledger,
+    contracts: Contracts,
+    table: Table,
+    home: HomeResource,
+    *,
+    run_id: str,
+    full: bool,
+) -> tuple[Read, Stored]:
+    """Read a table from its watermark on (whole, where `full` or for the first time), store it, and move the watermark."""
+    watermark = ledger.watermarks.get("salesforce", table.name) if lake.exists(table.lake_key) else None
+    since: datetime | None = None if full or watermark is None else watermark - OVERLAP
+    with landing_zone(home.folder("landing")) as folder:
+        try:
+            pages = client.extract(table, since, folder)
+        except RequestRefused as refusal:
+            raise _explained(refusal, client, contracts) from refusal
+        read = Read(pages, "full" if since is None else "incremental")
+        stored = store(lake, ledger, table, read, run_id=run_id)
+    # Last: a watermark that is ahead of the rows would lose them for ever.
+    ledger.watermarks.set("salesforce", table.name, pages.started_at, run_id)
+    return read, stored
+
+
+def _explained(refusal: RequestRefused, client: SalesforceClient, contracts: Contracts) -> Exception:
+    """A field that Salesforce does not have is a mistake of the contract, with its file and line."""
+    if refusal.code not in {"INVALID_FIELD", "INVALID_TYPE"}:
+        return refusal
+    problems = check_against_salesforce(
+        contracts, {table.source: client.describe(table.source) for table in contracts.tables("salesforce")}
+    )
+    return ContractError(" ".join(problems)) if problems else refusal

@@ -1,0 +1,75 @@
+"""`tieout breaks`: list, show, comment, assign."""
+
+from dataclasses import asdict
+
+from pipelines.cli import output
+from pipelines.cli.ledger import opened_ledger, who
+
+
+def list_breaks(*, entity: str | None, cause: str | None, limit: int, as_json: bool) -> None:
+    """Print open breaks, largest amount first."""
+    with opened_ledger() as ledger:
+        found = ledger.breaks.find(entity=entity or "", cause=cause or "", limit=limit)
+        counts = ledger.breaks.counts()
+    if as_json:
+        output.print_json({"counts": counts, "breaks": [asdict(row) for row in found]})
+        return
+    output.print_table(
+        f"Open breaks: {counts['open']:,} (the {len(found):,} largest)",
+        [
+            "identity",
+            "entity",
+            "company",
+            "Salesforce",
+            "D365",
+            "what",
+            "Salesforce value",
+            "D365 value",
+            "amount",
+            "cause",
+            "owner",
+        ],
+        [
+            [
+                row.identity[:12],
+                row.entity,
+                row.company,
+                row.salesforce_key,
+                row.d365_key,
+                row.field or row.verdict,
+                row.salesforce_value,
+                row.d365_value,
+                f"{row.amount:,.2f} {row.currency}" if row.amount is not None else "",
+                row.cause,
+                row.owner,
+            ]
+            for row in found
+        ],
+        numbers=["amount"],
+    )
+
+
+def show_break(identity: str, *, as_json: bool) -> None:
+    """Print one break with all that is known of it."""
+    with opened_ledger() as ledger:
+        row = ledger.breaks.get(identity)
+    if as_json:
+        output.print_json(asdict(row))
+    else:
+        output.print_table(
+            "Break", ["", ""], [[name, value] for name, value in asdict(row).items() if value not in (None, "")]
+        )
+
+
+def comment_break(identity: str, text: str) -> None:
+    """Write a comment to a break."""
+    with opened_ledger() as ledger:
+        ledger.breaks.comment(identity, text, who())
+    output.console.print("Written.", highlight=False)
+
+
+def assign_break(identity: str, owner: str) -> None:
+    """Give a break to a person or a team."""
+    with opened_ledger() as ledger:
+        ledger.breaks.assign(identity, owner, who())
+    output.console.print(f"Assigned to {owner}.", highlight=False)

@@ -1,0 +1,190 @@
+"""The command `tieout`: its commands, and the one place where expected errors become an exit code.
+
+Exit codes: 0 done; 1 done, but something needs a person; 2 could not run (one line says why and what to do).
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tieout.errors import TieoutError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Carries won Salesforce opportunities into Dynamics 365 F&O exactly once, and audits both systems on every run.",
+)
+deliveries_app = typer.Typer(no_args_is_help=True, help="What was and will be sent to D365.")
+breaks_app = typer.Typer(no_args_is_help=True, help="Differences between the two systems that wait for a person.")
+app.add_typer(deliveries_app, name="deliveries")
+app.add_typer(breaks_app, name="breaks")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+Seed = Annotated[
+    str | None,
+    typer.Option(help="Fill empty sandboxes: generated[:ORDERS], adventureworks:DIR or csv:DIR."),
+]
+
+
+@app.command()
+def run(
+    seed: Seed = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")
+    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read Salesforce whole instead of what changed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The main job once: extract, check, reconcile, deliver, write back, report."""
+    from pipelines.cli.run import run_main
+
+    raise typer.Exit(run_main(seed=seed, dry_run=dry_run, full=full, as_json=as_json))
+
+
+@app.command()
+def up(
+    seed: Seed = None,
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI; a free one is taken if it is in use.")] = 3000,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave everything running; `tieout down` stops it.")] = False,
+    run_first: Annotated[bool, typer.Option("--run", help="Run the main job once before the UI is shown.")] = False,
+) -> None:
+    """Postgres, sandboxes where no tenant is set, Dagster UI and daemon; Ctrl-C stops all of it."""
+    from pipelines.cli.up import bring_up
+
+    raise typer.Exit(bring_up(seed=seed, port=port, detach=detach, run_first=run_first))
+
+
+@app.command()
+def down() -> None:
+    """Stop what `tieout up --detach` left running."""
+    from pipelines.cli.up import take_down
+
+    take_down()
+
+
+@app.command()
+def sandbox(
+    seed: Seed = None,
+) -> None:
+    """Both sandboxes alone, until Ctrl-C; prints the variables that point a client at them."""
+    from pipelines.cli.up import serve_sandboxes
+
+    serve_sandboxes(seed=seed)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check connections, permissions, the contracts' fields, quotas and clocks."""
+    from pipelines.cli.doctor import examine
+
+    raise typer.Exit(examine(as_json=as_json))
+
+
+@app.command()
+def report(as_json: AsJson = False) -> None:
+    """The latest reconciliation: its figures, and where its HTML and XLSX are."""
+    from pipelines.cli.report import show_latest
+
+    raise typer.Exit(show_latest(as_json=as_json))
+
+
+@app.command()
+def contracts(
+    write: Annotated[
+        bool, typer.Option("--write", help="Write docs/data-dictionary.md and contracts/schema.json.")
+    ] = False,
+) -> None:
+    """Check the contracts; with --write, renew what is made from them."""
+    from pipelines.cli.contracts import check
+
+    check(write=write)
+
+
+@deliveries_app.command("list")
+def deliveries_list(
+    state: Annotated[str | None, typer.Option(help="Only deliveries in this state.")] = None,
+    entity: Annotated[str | None, typer.Option(help="customer or sales_order.")] = None,
+    company: Annotated[str | None, typer.Option(help="Only this company.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Deliveries, newest first."""
+    from pipelines.cli.deliveries import list_deliveries
+
+    list_deliveries(state=state, entity=entity, company=company, limit=limit, as_json=as_json)
+
+
+@deliveries_app.command("show")
+def deliveries_show(
+    business_key: Annotated[str, typer.Argument(help="The Salesforce id, or the D365 number.")], as_json: AsJson = False
+) -> None:
+    """One delivery with every attempt."""
+    from pipelines.cli.deliveries import show_delivery
+
+    show_delivery(business_key, as_json=as_json)
+
+
+@deliveries_app.command("redrive")
+def deliveries_redrive(
+    business_key: Annotated[str | None, typer.Argument(help="The Salesforce id, or the D365 number.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every rejected delivery.")] = False,
+    comment: Annotated[str, typer.Option(help="Why; kept with the decision.")] = "",
+) -> None:
+    """Plan rejected deliveries again, after their cause was mended."""
+    from pipelines.cli.deliveries import redrive
+
+    redrive(business_key, every=every, comment=comment)
+
+
+@breaks_app.command("list")
+def breaks_list(
+    entity: Annotated[str | None, typer.Option(help="customer, sales_order or sales_order_line.")] = None,
+    cause: Annotated[str | None, typer.Option(help="Only this cause.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, largest amount first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Open breaks, largest amount first."""
+    from pipelines.cli.breaks import list_breaks
+
+    list_breaks(entity=entity, cause=cause, limit=limit, as_json=as_json)
+
+
+@breaks_app.command("show")
+def breaks_show(identity: str, as_json: AsJson = False) -> None:
+    """One break."""
+    from pipelines.cli.breaks import show_break
+
+    show_break(identity, as_json=as_json)
+
+
+@breaks_app.command("comment")
+def breaks_comment(identity: str, text: str) -> None:
+    """Write a comment to a break."""
+    from pipelines.cli.breaks import comment_break
+
+    comment_break(identity, text)
+
+
+@breaks_app.command("assign")
+def breaks_assign(identity: str, owner: str) -> None:
+    """Give a break to a person or a team."""
+    from pipelines.cli.breaks import assign_break
+
+    assign_break(identity, owner)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    try:
+        app()
+    except TieoutError as problem:
+        print(f"tieout: {' '.join(str(problem).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The code location: every asset, check, job and schedule. Loading it opens nothing and needs no environment."""
+
+import dagster as dg
+
+from assets.backfill import backfill_of
+from assets.crosswalk import crosswalk_of
+from assets.d365 import extraction_of as d365_extraction_of
+from assets.delivery import delivery_customer, delivery_sales_order
+from assets.integration_log import integration_log
+from assets.quality import checks_of, quarantine
+from assets.reconciliation import breaks, reconciliation_of, report
+from assets.salesforce import extraction_of as salesforce_extraction_of
+from assets.writeback import writeback_of
+from pipelines.jobs import backfill_sales_orders, full_reconciliation, main
+from pipelines.partitions import month_and_company
+from pipelines.schedules import every_night, every_quarter_of_an_hour
+from resources.connections import (
+    ContractsResource,
+    D365Resource,
+    HomeResource,
+    LakeResource,
+    LedgerResource,
+    RunOptions,
+    SalesforceResource,
+)
+from resources.workbench import WorkbenchResource
+from tieout.contract import load_contracts
+from tieout.settings import contracts_folder
+
+_contracts = load_contracts(contracts_folder())
+_salesforce, _d365 = _contracts.tables("salesforce"), _contracts.tables("d365")
+_lake, _ledger, _rules = LakeResource(), LedgerResource(), ContractsResource()
+
+defs = dg.Definitions(
+    assets=[
+        *(salesforce_extraction_of(table) for table in _salesforce),
+        *(d365_extraction_of(table) for table in _d365),
+        quarantine,
+        *(crosswalk_of(entity) for entity in ("customer", "sales_order")),
+        *(reconciliation_of(entity) for entity in ("customer", "sales_order")),
+        delivery_customer,
+        delivery_sales_order,
+        *(writeback_of(table) for table in ("account", "opportunity")),
+        integration_log,
+        breaks,
+        report,
+        backfill_of(month_and_company),
+    ],
+    asset_checks=[checks_of(table) for table in (*_salesforce, *_d365)],
+    jobs=[main, full_reconciliation, backfill_sales_orders],
+    schedules=[every_quarter_of_an_hour, every_night],
+    resources={
+        "salesforce": SalesforceResource(),
+        "d365": D365Resource(),
+        "ledger": _ledger,
+        "lake": _lake,
+        "contracts": _rules,
+        "home": HomeResource(),
+        "options": RunOptions.configure_at_launch(),
+        "workbench": WorkbenchResource(lake=_lake, ledger=_ledger, contracts=_rules),
+    },
+    # One process for a run: the steps are short, and the heavy ones use all cores inside DuckDB.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,86 @@
+"""Runs a job of the code location in this process, on the persistent instance, so that the UI shows it."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from pipelines.services import dagster_instance
+from tieout.errors import TieoutError
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """How a run ended. `problem` is the first failure, in words for the person who started it."""
+
+    run_id: str
+    success: bool
+    problem: str | None
+
+
+def run_job(
+    name: str,
+    *,
+    say: Callable[[str], None],
+    resource_config: Mapping[str, Any],
+    partition_key: str | None = None,
+) -> JobOutcome:
+    """Run the job `name` to its end. Steps are told to `say` as they finish; nothing is raised for a failed step."""
+    from pipelines.definitions import defs
+
+    run_id = str(uuid.uuid4())
+    with dg.DagsterInstance.get() as instance:
+        dagster_instance.prepare(instance)
+        instance.add_event_listener(run_id, _teller(say))
+        result = defs.resolve_job_def(name).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            raise_on_error=False,
+            partition_key=partition_key,
+            # The daemon must not start a run of the command line again: its exit code has been read by then.
+            tags={
+                "launched_by": "tieout",
+                dagster_instance.PROCESS_TAG: dagster_instance.process_tag(),
+                "dagster/max_retries": "0",
+            },
+            run_config={
+                "resources": dict(resource_config),
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+        )
+        return JobOutcome(run_id, result.success, None if result.success else _first_problem(result))
+
+
+def _teller(say: Callable[[str], None]) -> Callable[[Any], None]:
+    def tell(entry: Any) -> None:
+        event = entry.dagster_event
+        if event is None:
+            return
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            materialization = event.step_materialization_data.materialization
+            summary = materialization.metadata.get("summary")
+            text = f": {summary.value}" if summary is not None else ""
+            say(f"{materialization.asset_key.to_user_string()}{text}")
+        elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            say(f"{event.step_key} failed")
+
+    return tell
+
+
+def _first_problem(result: Any) -> str:
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            error = event.step_failure_data.error
+            # Dagster's own error stands around ours; what ours was raised from is for the log.
+            error = error.cause or error
+            known = {kind.__name__ for kind in _all_subclasses(TieoutError)}
+            text = error.message.strip()
+            kind, _, rest = text.partition(": ")
+            return rest if kind.rsplit(".", 1)[-1] in known else f"{event.step_key}: {text}"
+    return "The run failed before its first step; its page in the Dagster UI has the reason."
+
+
+def _all_subclasses(kind: type[TieoutError]) -> set[type[TieoutError]]:
+    return {kind, *(found for child in kind.__subclasses__() for found in _all_subclasses(child))}

@@ -1,0 +1,1 @@
+"""What runs beside a Dagster run: the embedded Postgres, the sandboxes, the web UI and the daemon."""

@@ -1,0 +1,94 @@
+"""The sandboxes as services: started where no tenant is set, filled once, and what a client needs to reach them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+
+from pipelines.services import processes
+from pipelines.services.home import Home
+from pipelines.services.processes import Service
+from tieout.errors import ConfigurationError
+
+# Credentials of the sandboxes. They open nothing but processes on this machine that hold made-up or public data.
+CLIENT_ID = "tieout-sandbox"
+CLIENT_SECRET = "sandbox-secret"
+TENANT_ID = "11111111-2222-3333-4444-555555555555"
+
+PORTS = {"salesforce": (8210, 8211), "d365": (8220, 8221)}
+_READY_S = 60.0
+
+
+def seed(home: Home, specification: str) -> bool:
+    """Fill both sandboxes unless they are filled. Returns whether anything was filled; progress goes to standard error.
+
+    Raises ConfigurationError when the specification cannot be read, in the words of the sandbox.
+    """
+    if any((home.sandbox / f"{system}.sqlite").exists() for system in PORTS):
+        return False
+    done = subprocess.run(
+        processes.python("sandbox", "seed", specification, "--state", str(home.sandbox)),
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **_environment()},
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ConfigurationError(f"The sandboxes could not be filled with {specification!r}; the reason stands above.")
+    return True
+
+
+def start(home: Home, system: str) -> Service:
+    """Start the sandbox of `system` and wait until it answers."""
+    port, tls_port = (processes.free_port(preferred) for preferred in PORTS[system])
+    command = ["sandbox", system, "--state", str(home.sandbox), "--port", str(port), "--tls-port", str(tls_port)]
+    return processes.start(
+        home,
+        f"sandbox-{system}",
+        processes.python(*command),
+        environment=_environment(),
+        ready=_ready,
+        timeout_s=_READY_S,
+    )
+
+
+def client_environment(services: Mapping[str, Service]) -> dict[str, str]:
+    """The variables that point clients at the sandboxes in `services` (by system)."""
+    variables: dict[str, str] = {}
+    if "salesforce" in services:
+        variables |= {
+            "SALESFORCE_INSTANCE_URL": services["salesforce"].address,
+            "SALESFORCE_CLIENT_ID": CLIENT_ID,
+            "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
+        }
+    if "d365" in services:
+        d365 = services["d365"]
+        variables |= {
+            "D365_URL": d365.address,
+            "D365_TENANT_ID": TENANT_ID,
+            "D365_CLIENT_ID": CLIENT_ID,
+            "D365_CLIENT_SECRET": CLIENT_SECRET,
+            # msal refuses an authority without TLS.
+            "D365_AUTHORITY_URL": f"{d365.details['tls_url']}/{TENANT_ID}",
+        }
+    authorities = {service.details["ca"] for service in services.values()}
+    if authorities:
+        variables["TIEOUT_CA_BUNDLE"] = authorities.pop()
+    return variables
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "SANDBOX_CLIENT_ID": CLIENT_ID,
+        "SANDBOX_CLIENT_SECRET": CLIENT_SECRET,
+        "SANDBOX_TENANT_ID": TENANT_ID,
+    }
+
+
+def _ready(printed: str) -> tuple[str, Mapping[str, str]] | None:
+    for line in printed.splitlines():
+        if line.startswith("{") and line.endswith("}"):
+            said = json.loads(line)
+            if said.get("ready"):
+                return said["url"], {"tls_url": said["tls_url"], "ca": said["ca"]}
+    return None

@@ -1,0 +1,153 @@
+"""Starts what is embedded and not running, says where it is, and stops what it started."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pipelines.services import dagster_instance, postgres, processes, sandboxes
+from pipelines.services.home import Home
+from pipelines.services.processes import Service
+from tieout.errors import ConfigurationError
+from tieout.settings import PROJECT_ROOT, Settings
+
+WEB_PORT = 3000
+_WEB_READY_S = 180.0
+# The order in which services are stopped: nothing loses what it stands on.
+_ALL = ("dagster-daemon", "dagster-webserver", "sandbox-salesforce", "sandbox-d365")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What runs now: the settings that reach it, and what this process started."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    services: tuple[Service, ...]
+    started: tuple[Service, ...]
+    started_postgres: bool
+
+
+def start_embedded(settings: Settings, *, seed: str | None, say: Callable[[str], None]) -> Embedded:
+    """Start Postgres and the sandboxes where neither a database nor a tenant is set, and export the way to them.
+
+    `seed` fills sandboxes that are empty. Raises ConfigurationError when a seed is asked for although tenants are set.
+    """
+    home = Home(settings.home)
+    systems = [name for name in sandboxes.PORTS if getattr(settings, name) is None]
+    if seed and not systems:
+        raise ConfigurationError(
+            "--seed fills the sandboxes, and both tenants are set. Unset SALESFORCE_INSTANCE_URL and D365_URL."
+        )
+    database_url, started_postgres = settings.database_url, False
+    if database_url is None:
+        say("Postgres …")
+        database_url, started_postgres = postgres.start(home)
+    services: dict[str, Service] = {}
+    started: list[Service] = []
+    try:
+        if systems:
+            _seed(home, seed, say)
+        for system in systems:
+            service = processes.running(home, f"sandbox-{system}")
+            if service is None:
+                say(f"Sandbox of {system} …")
+                service = sandboxes.start(home, system)
+                started.append(service)
+            services[system] = service
+    except BaseException:
+        _stop(home, started, started_postgres)
+        raise
+    environment = {
+        "TIEOUT_HOME": str(settings.home),
+        "TIEOUT_DATABASE_URL": database_url,
+        **sandboxes.client_environment(services),
+        **dagster_instance.environment(home, database_url),
+    }
+    os.environ.update(environment)
+    return Embedded(
+        Settings.from_environment(), environment, tuple(services.values()), tuple(started), started_postgres
+    )
+
+
+@contextmanager
+def embedded(settings: Settings, *, seed: str | None = None, say: Callable[[str], None]) -> Iterator[Embedded]:
+    """`start_embedded` for the length of a block; afterwards everything that it started is stopped again."""
+    running = start_embedded(settings, seed=seed, say=say)
+    try:
+        yield running
+    finally:
+        _stop(Home(settings.home), list(running.started), running.started_postgres)
+
+
+def start_web(settings: Settings, *, port: int, say: Callable[[str], None]) -> list[Service]:
+    """Start the Dagster web UI and its daemon unless they run. Needs the environment of `start_embedded`."""
+    home = Home(settings.home)
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    started: list[Service] = []
+    if processes.running(home, "dagster-webserver") is None:
+        say("Dagster UI …")
+        free = processes.free_port(port)
+        url = f"http://127.0.0.1:{free}"
+        started.append(
+            processes.start(
+                home,
+                "dagster-webserver",
+                processes.python("dagster_webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(free)),
+                environment={},
+                ready=lambda _: (url, {}) if processes.answers(f"{url}/server_info") else None,
+                timeout_s=_WEB_READY_S,
+            )
+        )
+    if processes.running(home, "dagster-daemon") is None:
+        started.append(
+            processes.start(
+                home,
+                "dagster-daemon",
+                processes.python("dagster._daemon", "run", "-w", workspace),
+                environment={},
+                # The daemon has no page of its own; this is what it says once it has loaded its instance.
+                ready=lambda printed: ("", {}) if "configured with the following daemons" in printed else None,
+                timeout_s=_WEB_READY_S,
+            )
+        )
+    return started
+
+
+def web_address(settings: Settings) -> str | None:
+    """Where the Dagster UI is, if it runs."""
+    service = processes.running(Home(settings.home), "dagster-webserver")
+    return service.address if service else None
+
+
+def stop_all(settings: Settings) -> list[str]:
+    """Stop every service of this home. Returns the names of those that ran."""
+    home = Home(settings.home)
+    stopped = []
+    for name in _ALL:
+        service = processes.running(home, name)
+        if service is not None:
+            processes.stop(home, service)
+            stopped.append(name)
+    if postgres.is_running(home):
+        postgres.stop(home)
+        stopped.append("postgres")
+    return stopped
+
+
+def _seed(home: Home, seed: str | None, say: Callable[[str], None]) -> None:
+    if seed is None:
+        return
+    if any(processes.running(home, f"sandbox-{system}") for system in sandboxes.PORTS):
+        say("The sandboxes run and are filled; --seed has no effect.")
+        return
+    say(f"Filling the sandboxes ({seed}) …")
+    if not sandboxes.seed(home, seed):
+        say("The sandboxes were filled before; --seed has no effect.")
+
+
+def _stop(home: Home, started: list[Service], started_postgres: bool) -> None:
+    for service in reversed(started):
+        processes.stop(home, service)
+    if started_postgres:
+        postgres.stop(home)
