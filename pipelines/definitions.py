@@ -1,5 +1,7 @@
 """The code location: every asset, check, job and schedule. Loading it opens nothing and needs no environment."""
 
+import warnings
+
 import dagster as dg
 
 from assets.backfill import backfill_of
@@ -26,6 +28,9 @@ from resources.connections import (
 from resources.workbench import WorkbenchResource
 from tieout.contract import load_contracts
 from tieout.settings import contracts_folder
+
+# Dagster calls `backfill_policy` beta at every start of every process; the release is pinned to one minor version.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 _contracts = load_contracts(contracts_folder())
 _salesforce, _d365 = _contracts.tables("salesforce"), _contracts.tables("d365")
