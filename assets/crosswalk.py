@@ -51,6 +51,6 @@ def crosswalk_of(entity: str) -> dg.AssetsDefinition:
 def keep_links(bench: Workbench, ledger: Ledger, entity: str, run_id: str) -> int:
     """Write the links that this run found into the ledger, where they survive; returns how many are new or changed."""
     found = bench.con.execute(
-        f"SELECT salesforce_id, company, d365_key, found_by FROM crosswalk_{entity} WHERE is_primary AND found_by <> 'ledger'"
+        f"SELECT salesforce_id, company, d365_key, found_by FROM crosswalk_{entity} WHERE found_by <> 'ledger'"
     ).fetchall()
     return ledger.crosswalk.upsert([Link(entity, *row) for row in found], run_id)

@@ -23,6 +23,7 @@ from resources.ledger import Ledger
 from resources.ledger.breaks import FoundBreak
 from resources.workbench import Workbench, WorkbenchResource
 from tieout.breaks import Break, DeliveryNote, DeliveryNotes, breaks_of, causes_by_record
+from tieout.intended import salesforce_id_of
 from tieout.reconciliation import differences_to_look_at, explain, unjudged_keys, verdicts_to_look_at
 
 BREAKS_KEY = ["reconciliation", "breaks"]
@@ -166,6 +167,7 @@ def keep_tables(bench: Workbench, lake: Lake, tables: Iterable[str]) -> None:
 def find_breaks(bench: Workbench, ledger: Ledger, run_id: str) -> Iterable[Break]:
     """Every break of this comparison, with its cause from the ledger."""
     notes = delivery_notes(ledger, run_id)
+    notes = _waiting_for_customers(bench, notes) | notes
     for entity in ("customer", "sales_order"):
         verdicts = list(verdicts_to_look_at(bench.con, f"{entity}_verdict"))
         differences = list(differences_to_look_at(bench.con, f"{entity}_difference"))
@@ -173,8 +175,26 @@ def find_breaks(bench: Workbench, ledger: Ledger, run_id: str) -> Iterable[Break
     yield from breaks_of(list(verdicts_to_look_at(bench.con, "sales_order_line_verdict")), (), notes)
 
 
-def delivery_notes(ledger: Ledger, run_id: str) -> DeliveryNotes:
-    """What the ledger knows about each record's newest delivery."""
+def _waiting_for_customers(bench: Workbench, notes: DeliveryNotes) -> dict[tuple[str, str, str], DeliveryNote]:
+    """The orders that were not sent because D365 refused their customer: refused themselves, in the same words."""
+    orders = bench.con.execute(
+        "SELECT salesforce_key, account_id FROM sales_order_record WHERE d365_lake_key IS NULL AND account_id IS NOT NULL"
+    ).fetchall()
+    refused = {
+        order: note
+        for order, account in orders
+        if (note := notes.get(("customer", "create", account))) is not None and note.state == "rejected"
+    }
+    return {
+        ("sales_order", "create", order): DeliveryNote(
+            "rejected", f"Its customer was refused: {note.message}", note.in_this_run
+        )
+        for order, note in refused.items()
+    }
+
+
+def delivery_notes(ledger: Ledger, run_id: str) -> dict[tuple[str, str, str], DeliveryNote]:
+    """(entity, operation, Salesforce id) → what the ledger knows about the record's newest delivery."""
     table = ledger.deliveries.as_table()
     rows = zip(
         *(
@@ -184,7 +204,7 @@ def delivery_notes(ledger: Ledger, run_id: str) -> DeliveryNotes:
         strict=True,
     )
     return {
-        (entity, operation, key): DeliveryNote(state, reason or "", run == run_id)
+        (entity, operation, salesforce_id_of(key)): DeliveryNote(state, reason or "", run == run_id)
         for entity, operation, key, state, reason, run in rows
     }
 

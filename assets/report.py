@@ -22,6 +22,7 @@ from tieout import report as page
 from tieout.breaks import Cause
 from tieout.contract import Contracts
 from tieout.delivery import State
+from tieout.intended import salesforce_id_of
 from tieout.settings import is_loopback
 
 ENTITIES = ("customer", "sales_order")
@@ -340,7 +341,7 @@ class _Gathered:
         }
         made = []
         for row in rows:
-            label, amount, currency = labels.get(row.business_key, ("", None, ""))
+            label, amount, currency = labels.get(salesforce_id_of(row.business_key), ("", None, ""))
             made.append(
                 page.Delivery(
                     entity=row.entity,

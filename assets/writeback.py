@@ -18,6 +18,7 @@ from resources.workbench import Workbench, WorkbenchResource
 from tieout.contract import Contract, Contracts
 from tieout.copies import copies_after_creation
 from tieout.delivery import State
+from tieout.intended import salesforce_id_of
 from tieout.reconciliation import mirror_changes
 from tieout.writeback import FieldChange, RecordUpdate, updates_of
 
@@ -141,4 +142,4 @@ def _after_creation(ledger: Ledger, contract: Contract, run_id: str) -> Iterator
     for row in ledger.deliveries.find(wanted, limit=None):
         copies = copies_after_creation(contract, row.company, row.d365_key, row.d365_status, row.d365_amount)
         for field, value in copies.items():
-            yield FieldChange(row.business_key, field, value)
+            yield FieldChange(salesforce_id_of(row.business_key), field, value)

@@ -8,19 +8,29 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from resources.lake_rows import Data, Rows, rows_of, storable
-from tieout.errors import ConfigurationError, ContractError, SourceUnavailable
+from resources.lake_merge import (
+    HASH_COLUMN,
+    THERE,
+    MergeCounts,
+    all_new,
+    bring_keys,
+    compare,
+    new_rows,
+    whole_content,
+    workbench,
+)
+from resources.lake_rows import Data, Rows, agreed, rows_of
+from tieout.errors import ConfigurationError, SourceUnavailable
 from tieout.sql import literal, quoted
 
 if TYPE_CHECKING:
@@ -29,31 +39,15 @@ if TYPE_CHECKING:
 Key = Sequence[str]
 T = TypeVar("T")
 
-HASH_COLUMN = "_row_hash"
-_GONE = "_gone"
+__all__ = ["Key", "Lake", "MergeCounts"]
 
+_WRITER = "tieout"
 # Ten years. Delta's own default forgets the log after 30 days, and with it the versions that a reconciliation was made from.
 _KEEP = {"delta.logRetentionDuration": "interval 3650 days", "delta.deletedFileRetentionDuration": "interval 3650 days"}
 _COMMIT_ATTEMPTS = 8
-_WORKING_MEMORY = "400MB"
 _KEY_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # Delta takes the first six for parts of an address, DuckDB the last two for patterns.
 _UNUSABLE_IN_FOLDER = frozenset("%[]|^\\*?")
-
-
-@dataclass(frozen=True, slots=True)
-class MergeCounts:
-    """What a merge did, in rows. `unchanged` were there already, alike or in a newer version."""
-
-    inserted: int
-    updated: int
-    deleted: int
-    unchanged: int
-
-    @property
-    def changed(self) -> int:
-        """Rows of the table that are not what they were."""
-        return self.inserted + self.updated + self.deleted
 
 
 class Lake:
@@ -94,7 +88,7 @@ class Lake:
 
     def schema(self, key: Key, version: int | None = None) -> pa.Schema:
         """The columns of the table in their order, in Arrow types."""
-        return pa.schema(self._open(key, version).schema().to_arrow())
+        return _schema_of(self._open(key, version))
 
     def dataset(self, key: Key, version: int | None = None) -> "pyarrow.dataset.Dataset":
         """The table for lazy reading; the version stays the same whatever is written meanwhile."""
@@ -118,7 +112,7 @@ class Lake:
             con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT {columns} WHERE FALSE")
             return None
         table = self._open(key, version)
-        schema = pa.schema(table.schema().to_arrow())
+        schema = _schema_of(table)
         absent = {column: kind for column, kind in (empty or {}).items() if column not in schema.names}
         self._view(con, name, table, schema, absent)
         return int(table.version())
@@ -145,57 +139,66 @@ class Lake:
 
     def replace(self, key: Key, data: Data) -> int:
         """Make `data` the whole content, with its columns and types; returns the version. Older versions stay readable."""
+        with _scratch() as scratch, closing(rows_of(data, scratch)) as rows:
 
-        def write(rows: Rows, there: DeltaTable | None) -> None:
-            reader = rows.reader(_agreed(key, rows.schema, None))
-            if there is None:
-                self._create(key, reader)
-            else:
-                write_deltalake(there, reader, mode="overwrite", schema_mode="overwrite")
+            def write() -> None:
+                there = self._there(key)
+                self._commit(key, there, rows.reader(agreed(key, rows.schema, None)), mode="overwrite")
 
-        return self._write(key, data, write)
+            self._committed(write)
+            return int(self._open(key).version())
 
     def append(self, key: Key, data: Data) -> int:
         """Add `data`, with new columns where it has some; returns the version. A second call adds the rows a second time."""
-
-        def write(rows: Rows, there: DeltaTable | None) -> None:
-            if there is None:
-                self._create(key, rows.reader(_agreed(key, rows.schema, None)))
-            else:
-                reader = rows.reader(_agreed(key, rows.schema, pa.schema(there.schema().to_arrow())))
-                write_deltalake(there, reader, mode="append", schema_mode="merge")
-
-        return self._write(key, data, write)
-
-    def _write(self, key: Key, data: Data, write: Callable[[Rows, DeltaTable | None], None]) -> int:
         with _scratch() as scratch, closing(rows_of(data, scratch)) as rows:
-            self._committed(lambda: write(rows, self._open(key) if self.exists(key) else None))
+
+            def write() -> None:
+                there = self._there(key)
+                known = _schema_of(there) if there is not None else None
+                self._commit(key, there, rows.reader(agreed(key, rows.schema, known)), mode="append")
+
+            self._committed(write)
             return int(self._open(key).version())
 
     def _merge_once(
         self, key: Key, rows: Rows, on: str, version_column: str | None, gone: pa.Table, scratch: Path
     ) -> MergeCounts:
-        with _workbench(scratch) as con:
-            _bring_keys(con, rows, on, version_column, gone)
-            if not self.exists(key):
-                self._create(key, rows.reader(_agreed(key, rows.schema, None)))
-                return MergeCounts(_number(con, "SELECT count(*) FROM arrived"), updated=0, deleted=0, unchanged=0)
-            table = self._open(key)
-            known = pa.schema(table.schema().to_arrow())
-            schema = _agreed(key, rows.schema, known)
-            version_column = version_column if version_column in known.names else None
-            self._view(con, "there", table, known, {})
-            counts = _compare(con, on, version_column)
-            new_columns = [column for column in schema if column.name not in known.names]
-            if counts.changed:
-                _merge_changes(table, _changes(con, rows, schema, on), schema, on)
+        with workbench(scratch) as con:
+            bring_keys(con, rows, on, version_column, gone)
+            there = self._there(key)
+            if there is None:
+                self._commit(key, None, rows.reader(agreed(key, rows.schema, None)), mode="append")
+                return all_new(con)
+            known = _schema_of(there)
+            offered = agreed(key, rows.schema, known)
+            self._view(con, THERE, there, known, {})
+            counts = compare(con, on, version_column if version_column in known.names else None)
+            new_columns = [column for column in offered if column.name not in known.names]
+            if counts.updated or counts.deleted:
+                self._commit(key, there, whole_content(con, rows, known, offered, on), mode="overwrite")
+            elif counts.inserted:
+                self._commit(key, there, new_rows(con, rows, offered, on), mode="append")
             elif new_columns:
                 # A column that the contract got must be readable even before a row has a value in it.
-                table.alter.add_columns(Schema.from_arrow(pa.schema(new_columns)).fields)
+                there.alter.add_columns(Schema.from_arrow(pa.schema(new_columns)).fields)
             return counts
 
-    def _create(self, key: Key, rows: pa.RecordBatchReader) -> None:
-        write_deltalake(self.path(key), rows, mode="error", configuration=_KEEP, storage_options=self._options)
+    def _commit(
+        self, key: Key, there: DeltaTable | None, rows: pa.RecordBatchReader, *, mode: Literal["append", "overwrite"]
+    ) -> None:
+        """Write one version. It fails where another one was made since `there` was opened."""
+        if there is None:
+            write_deltalake(self.path(key), rows, mode="error", configuration=_KEEP, storage_options=self._options)
+            return
+        # Delta lets two appends pass that did not see each other; a number that both want to give keeps the second out.
+        mine = CommitProperties(app_transactions=[Transaction(_WRITER, there.version() + 1)])
+        if mode == "append":
+            write_deltalake(there, rows, mode="append", schema_mode="merge", commit_properties=mine)
+        else:
+            write_deltalake(there, rows, mode="overwrite", schema_mode="overwrite", commit_properties=mine)
+
+    def _there(self, key: Key) -> DeltaTable | None:
+        return self._open(key) if self.exists(key) else None
 
     def _view(
         self,
@@ -269,6 +272,10 @@ def _told_apart(write: Callable[[], T]) -> T:
         raise
 
 
+def _schema_of(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
+
+
 def _local_folder(url: str) -> Path | None:
     parts = urlsplit(url)
     if parts.scheme == "file":
@@ -286,111 +293,3 @@ def _keys_of(keys: "Iterable[str] | duckdb.DuckDBPyRelation | None") -> pa.Table
     if isinstance(keys, duckdb.DuckDBPyRelation):
         return keys.to_arrow_table().rename_columns(["key"])
     return pa.table({"key": pa.array(list(keys or ()), pa.string())})
-
-
-def _workbench(scratch: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB of this merge's own, which goes to disk rather than take much memory."""
-    return duckdb.connect(config={"memory_limit": _WORKING_MEMORY, "temp_directory": str(scratch / "spill")})
-
-
-def _bring_keys(
-    con: duckdb.DuckDBPyConnection, rows: Rows, on: str, version_column: str | None, gone: pa.Table
-) -> None:
-    """Tables `arrived` (key, hash, version) and `gone` (key) on the workbench."""
-    wanted = [on, HASH_COLUMN]
-    if version_column is not None:
-        wanted.append(version_column)
-    con.register("keys", rows.columns(wanted))
-    version = quoted(version_column) if version_column is not None else "NULL"
-    con.execute(
-        f"CREATE TABLE arrived AS SELECT {quoted(on)} AS key, {quoted(HASH_COLUMN)} AS hash, {version} AS version FROM keys"
-    )
-    con.register("gone_keys", gone)
-    con.execute("CREATE TABLE gone AS SELECT DISTINCT key FROM gone_keys WHERE key NOT IN (SELECT key FROM arrived)")
-    if _number(con, "SELECT count(*) - count(DISTINCT key) FROM arrived"):
-        raise ValueError(f"The rows to merge have an empty or repeated {on}; one row for each key is needed.")
-
-
-def _compare(con: duckdb.DuckDBPyConnection, on: str, version_column: str | None) -> MergeCounts:
-    """Table `change` (key) on the workbench, `gone` without what is not there; and what both will do."""
-    older = f"coalesce(there.{quoted(version_column)} > arrived.version, false)" if version_column else "false"
-    con.execute(f"""CREATE TABLE change AS
-SELECT arrived.key, there.{quoted(on)} IS NOT NULL AS known
-FROM arrived LEFT JOIN there ON there.{quoted(on)} = arrived.key
-WHERE there.{quoted(on)} IS NULL
-   OR (there.{quoted(HASH_COLUMN)} IS DISTINCT FROM arrived.hash AND NOT {older})""")
-    con.execute(f"DELETE FROM gone WHERE key NOT IN (SELECT {quoted(on)} FROM there)")
-    updated = _number(con, "SELECT count(*) FROM change WHERE known")
-    inserted = _number(con, "SELECT count(*) FROM change WHERE NOT known")
-    return MergeCounts(
-        inserted=inserted,
-        updated=updated,
-        deleted=_number(con, "SELECT count(*) FROM gone"),
-        unchanged=_number(con, "SELECT count(*) FROM arrived") - inserted - updated,
-    )
-
-
-def _changes(con: duckdb.DuckDBPyConnection, rows: Rows, schema: pa.Schema, on: str) -> pa.RecordBatchReader:
-    """The rows to be written, and for each row to be deleted its key, as a stream with the column `_gone`."""
-    con.register("incoming", rows.reader(schema))
-    columns = ", ".join(quoted(column) for column in schema.names)
-    marked = con.sql(f"""SELECT {columns}, false AS {_GONE} FROM incoming SEMI JOIN change ON change.key = incoming.{quoted(on)}
-UNION ALL BY NAME
-SELECT key AS {quoted(on)}, true AS {_GONE} FROM gone""")
-    arranged = marked.select(", ".join([columns, _GONE])).to_arrow_reader(10_000)
-    return storable(arranged, schema.append(pa.field(_GONE, pa.bool_())))
-
-
-def _merge_changes(table: DeltaTable, changes: pa.RecordBatchReader, schema: pa.Schema, on: str) -> None:
-    values = {quoted(column): f"source.{quoted(column)}" for column in schema.names}
-    (
-        table.merge(
-            changes,
-            predicate=f"target.{quoted(on)} = source.{quoted(on)}",
-            source_alias="source",
-            target_alias="target",
-            merge_schema=True,
-        )
-        .when_matched_delete(f"source.{_GONE}")
-        .when_matched_update(values)
-        # A row to be deleted that another writer deleted first must not come back as an empty one.
-        .when_not_matched_insert(values, predicate=f"NOT source.{_GONE}")
-        .execute()
-    )
-
-
-def _agreed(key: Key, offered: pa.Schema, known: pa.Schema | None) -> pa.Schema:
-    """The columns of `offered` in the types in which the table has them, or will have them."""
-    fields: list[pa.Field] = []
-    for column in offered:
-        there = known.field(column.name).type if known is not None and column.name in known.names else None
-        if pa.types.is_null(column.type):
-            fields.append(pa.field(column.name, there or pa.string()))
-            continue
-        kind = _delta_type(column.type)
-        if there is not None and _delta_type(there) != kind:
-            raise ContractError(
-                f"Column {column.name} of lake table {'/'.join(key)} holds {there}, the new rows hold {kind}. "
-                f"Give it the old type in the contract, or a new name, or remove the table to have it read again."
-            )
-        fields.append(pa.field(column.name, kind))
-    return pa.schema(fields)
-
-
-def _delta_type(kind: pa.DataType) -> pa.DataType:
-    """The type in which Delta stores `kind`: it knows one kind of text, signed integers, and instants in UTC microseconds."""
-    if pa.types.is_dictionary(kind):
-        return _delta_type(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_unsigned_integer(kind):
-        return pa.int64()
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        return pa.timestamp("us", tz="UTC")
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.list_(pa.field("element", _delta_type(kind.value_type)))
-    return kind
-
-
-def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(con.execute(query).fetchall()[0][0])

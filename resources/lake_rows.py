@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import duckdb
 import pyarrow as pa
 
+from tieout.errors import ContractError
+
 if TYPE_CHECKING:
     import pyarrow.dataset  # brings pandas with it, which loading the definitions must not pay for
 
@@ -117,3 +119,39 @@ def _spooled(batches: pa.RecordBatchReader, scratch: Path) -> "pyarrow.dataset.D
         for batch in batches:
             writer.write_batch(batch)
     return dataset.dataset(file)
+
+
+def agreed(key: Sequence[str], offered: pa.Schema, known: pa.Schema | None) -> pa.Schema:
+    """The columns of `offered` in the types in which the table `key` has them (`known`), or will have them.
+
+    Raises ContractError where the table has one in another type.
+    """
+    fields: list[pa.Field] = []
+    for column in offered:
+        there = known.field(column.name).type if known is not None and column.name in known.names else None
+        if pa.types.is_null(column.type):
+            fields.append(pa.field(column.name, there or pa.string()))
+            continue
+        kind = _delta_type(column.type)
+        if there is not None and _delta_type(there) != kind:
+            raise ContractError(
+                f"Column {column.name} of lake table {'/'.join(key)} holds {there}, the new rows hold {kind}. "
+                f"Give it the old type in the contract, or a new name, or remove the table to have it read again."
+            )
+        fields.append(pa.field(column.name, kind))
+    return pa.schema(fields)
+
+
+def _delta_type(kind: pa.DataType) -> pa.DataType:
+    """The type in which Delta stores `kind`: it knows one kind of text, signed integers, and instants in UTC microseconds."""
+    if pa.types.is_dictionary(kind):
+        return _delta_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_unsigned_integer(kind):
+        return pa.int64()
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp("us", tz="UTC")
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(pa.field("element", _delta_type(kind.value_type)))
+    return kind

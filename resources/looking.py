@@ -16,6 +16,7 @@ from tieout.contract import Contract
 from tieout.customer import customer_differences
 from tieout.delivery import Event, State
 from tieout.errors import SourceUnavailable
+from tieout.intended import salesforce_id_of
 from tieout.odata import LONGEST_KEY_LIST
 from tieout.order import order_amount, order_differences
 from tieout.outcome import Outcome
@@ -79,9 +80,8 @@ class Looking:
             self._results.moved(look.held, State.IN_DOUBT, reason=look.reason)
 
     def created(self, held: Sequence[Held]) -> None:
-        """Remember creations to be read back, and read them once a list of keys is full: the answer to a POST says no status."""
-        if self._contract.lines is not None:
-            self._created += held
+        """Remember creations to be read back, and read them once a list of keys is full: D365 fills in what was not sent, and the answer does not say it."""
+        self._created += held
         while len(self._created) >= LONGEST_KEY_LIST:
             self._read_back(LONGEST_KEY_LIST)
 
@@ -123,18 +123,18 @@ class Looking:
         try:
             found = look_for(self._client, self._contract, {record_key(held) for held in some}, doubly=False)
         except SourceUnavailable as problem:
-            # The orders are there; the next extraction reads them like all others.
+            # The records are there; the next extraction reads them like all others.
             log.warning("delivery.read_back_failed", extra={"entity": self._contract.entity, "problem": str(problem)})
             return
         read = [self._as_read_back(held, found[key]) for held in some if (key := record_key(held)) in found]
         self._ledger.deliveries.keep_read_back(read)
 
     def _as_read_back(self, held: Held, found: Found) -> ReadBack:
-        if self._contract.lines is None:
-            return ReadBack(held.id, {}, None)
-        columns = [name for field in self._contract.fields if field.owner == "d365" for name in field.d365_columns]
+        # Of what D365 owns, only what Salesforce keeps a copy of.
+        copied = [field for field in self._contract.fields if field.owner == "d365" and field.on_difference == "write"]
+        columns = [name for field in copied for name in field.d365_columns]
         status = {name: found.header.get(name) for name in columns}
-        amount = order_amount(self._contract, found.lines)
+        amount = order_amount(self._contract, found.lines) if self._contract.lines is not None else None
         differences = self._differences(held, found)
         remark = f"created, but D365 holds something else: {'; '.join(differences)}" if differences else ""
         self._results.read_back(held, status, amount, remark)
@@ -153,7 +153,7 @@ def record_key(held: Held) -> RecordKey:
 
 def link_of(held: Held) -> Link:
     """The match that a confirmed creation proves."""
-    return Link(held.entity, held.business_key, held.company, held.d365_key, "delivery")
+    return Link(held.entity, salesforce_id_of(held.business_key), held.company, held.d365_key, "delivery")
 
 
 def keys_of(held: Held) -> dict[str, str]:

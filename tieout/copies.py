@@ -34,7 +34,7 @@ def copies_after_creation(
     return copies
 
 
-def spelled(field: Field, stored: Sequence[object]) -> str | None:
+def spelled(field: Field, stored: Sequence[object]) -> str | Decimal | None:
     """How Salesforce spells what D365 stores in the field's columns; `None` where D365 stores nothing, or nothing that Salesforce has a word for.
 
     A value without a word is left alone; the quality check of the next read tells of it.
@@ -42,6 +42,8 @@ def spelled(field: Field, stored: Sequence[object]) -> str | None:
     text = "/".join("" if value is None else str(value) for value in stored)
     if not text.strip("/ "):
         return None
+    if field.type == "decimal":
+        return Decimal(text)
     if field.values is None:
         return text
     common = field.values.common("d365", text)

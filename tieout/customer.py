@@ -26,6 +26,11 @@ def customer_account(contract: Contract, account: Row) -> str:
     return number
 
 
+def business_key(account_id: str, company: str) -> str:
+    """What exists once in D365: the customer of one account in one company."""
+    return f"{account_id}/{company}"
+
+
 def customer_write(contract: Contract, account: Row, company: str = "") -> IntendedWrite:
     """The write that creates the customer of `account` in `company` (default: the company that the account names)."""
     account_id = str(account[contract.salesforce.key[0]])
@@ -41,7 +46,7 @@ def customer_write(contract: Contract, account: Row, company: str = "") -> Inten
         value = d365_value(field, account.get(field.salesforce or "")) if field.on_create and field.d365 else None
         if value is not None and field.d365:
             header[field.d365] = value
-    return IntendedWrite(contract.entity, "create", account_id, company, number, header)
+    return IntendedWrite(contract.entity, "create", business_key(account_id, company), company, number, header)
 
 
 def customer_change(
@@ -61,7 +66,8 @@ def customer_change(
         header[field.d365] = "" if value is None else value
     if not header:
         raise RecordError(f"Nothing to change for account {account_id}.")
-    return IntendedWrite(contract.entity, "update", account_id, company.casefold(), account_number, header)
+    company = company.casefold()
+    return IntendedWrite(contract.entity, "update", business_key(account_id, company), company, account_number, header)
 
 
 def customer_differences(contract: Contract, header: Row, found: Row) -> list[str]:

@@ -19,7 +19,8 @@ Operation = Literal["create", "update"]
 class IntendedWrite:
     """One record to be created or changed in D365.
 
-    `business_key` is the 18-character Salesforce id; `d365_key` the order number or customer account, given by us.
+    `business_key` names what exists at most once: the 18-character Salesforce id, for customers with `/company` behind it, because an account
+    is a customer in each company that sells to it. `d365_key` is the order number or customer account, given by us.
     `header` holds the properties of the record itself, `lines` those of its lines; decimals are exact.
     """
 
@@ -53,6 +54,11 @@ class Known:
 
     state: State
     fingerprint: str
+
+
+def salesforce_id_of(business_key: str) -> str:
+    """The Salesforce id in a business key."""
+    return business_key.partition("/")[0]
 
 
 class Step(StrEnum):

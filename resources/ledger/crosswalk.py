@@ -45,12 +45,13 @@ class Crosswalk:
 
 def upsert_links(connection: Connection, links: Iterable[Link], run_id: str, at: datetime) -> int:
     """As `Crosswalk.upsert`, inside the transaction that confirms a delivery."""
-    # A statement may touch a row once only; the last link of a Salesforce id wins.
-    newest = {(link.entity, link.salesforce_id): link for link in links}
+    # A statement may touch a row once only; the last link of a Salesforce id (and company, where it has one in each) wins.
+    newest = {(link.entity, link.salesforce_id, _slot(link)): link for link in links}
     rows = [
         {
             "entity": link.entity,
             "salesforce_id": link.salesforce_id,
+            "slot": _slot(link),
             "company": link.company,
             "d365_key": link.d365_key,
             "found_by": link.found_by,
@@ -63,9 +64,14 @@ def upsert_links(connection: Connection, links: Iterable[Link], run_id: str, at:
         return 0
     statement = insert(crosswalk)
     statement = statement.on_conflict_do_update(
-        index_elements=[crosswalk.c.entity, crosswalk.c.salesforce_id],
+        index_elements=[crosswalk.c.entity, crosswalk.c.salesforce_id, crosswalk.c.slot],
         set_={name: statement.excluded[name] for name in ("company", "d365_key", "found_by", "since", "run_id")},
         where=(crosswalk.c.company != statement.excluded.company)
         | (crosswalk.c.d365_key != statement.excluded.d365_key),
     )
     return len(connection.execute(statement.returning(crosswalk.c.salesforce_id), rows).all())
+
+
+def _slot(link: Link) -> str:
+    """An account is a customer in each company that sells to it; an opportunity is one order."""
+    return link.company if link.entity == "customer" else ""

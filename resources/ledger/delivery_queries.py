@@ -55,12 +55,15 @@ class DeliveryFilter:
             (delivery.c.entity, self.entity),
             (delivery.c.operation, self.operation),
             (delivery.c.company, self.company),
-            (delivery.c.business_key, self.business_key),
             (delivery.c.d365_key, self.d365_key),
             (delivery.c.run_id, self.run_id),
         ):
             if value:
                 condition = condition & (column == value)
+        if self.business_key:
+            # The key of a customer goes on with its company; the Salesforce id alone means all of them.
+            of_all_companies = delivery.c.business_key.startswith(f"{self.business_key}/", autoescape=True)
+            condition = condition & ((delivery.c.business_key == self.business_key) | of_all_companies)
         return condition & delivery.c.id.in_(list(self.ids)) if self.ids else condition
 
 

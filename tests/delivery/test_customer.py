@@ -8,6 +8,7 @@ from tests.delivery.records import ACCOUNT_ID, an_account
 from tieout.contract import Contract, Contracts
 from tieout.customer import customer_change, customer_differences, customer_write
 from tieout.errors import RecordError
+from tieout.intended import salesforce_id_of
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def test_a_new_customer_has_what_salesforce_owns_and_the_address_to_begin_with(c
 
     assert (customer.operation, customer.business_key, customer.company, customer.d365_key) == (
         "create",
-        ACCOUNT_ID,
+        f"{ACCOUNT_ID}/usmf",
         "usmf",
         "AW00000001",
     )
@@ -38,6 +39,14 @@ def test_a_new_customer_has_what_salesforce_owns_and_the_address_to_begin_with(c
         "PrimaryContactEmail": "post@example.com",
         "SalesCurrencyCode": "EUR",
     }
+
+
+def test_an_account_is_a_customer_of_its_own_in_each_company(contract: Contract) -> None:
+    here, there = customer_write(contract, an_account()), customer_write(contract, an_account(), "DEMF")
+
+    assert here.business_key != there.business_key
+    assert (there.business_key, there.company) == (f"{ACCOUNT_ID}/demf", "demf")
+    assert salesforce_id_of(there.business_key) == ACCOUNT_ID
 
 
 @pytest.mark.parametrize("own", [None, "", "A number of more than 20 characters"])

@@ -32,6 +32,16 @@ def test_a_link_keeps_how_it_was_first_found_until_it_points_elsewhere(ledger: L
     assert ledger.crosswalk.links("customer") == [moved]
 
 
+def test_an_account_has_a_link_in_each_company_and_an_opportunity_has_one(ledger: Ledger) -> None:
+    customers = [Link("customer", "001A", company, "C-1", "delivery") for company in ("demf", "usmf")]
+    orders = [Link("sales_order", "006A", company, f"T-{company}", "delivery") for company in ("demf", "usmf")]
+    for link in (*customers, *orders):
+        ledger.crosswalk.upsert([link], "run")
+
+    assert sorted(link.company for link in ledger.crosswalk.links("customer")) == ["demf", "usmf"]
+    assert ledger.crosswalk.links("sales_order") == [orders[1]]
+
+
 def test_two_accounts_may_share_a_customer_because_accounts_are_merged(ledger: Ledger) -> None:
     links = [Link("customer", account, "usmf", "C-1", "decision") for account in ("001A", "001B")]
 
