@@ -1,9 +1,9 @@
-"""What a break is: its identity over runs, its life cycle, and the cause that the evidence allows to name.
+"""What a break is: its identity over runs, and the cause that the evidence allows to name.
 
-Pure. The comparison finds the differences (`reconciliation`), the ledger keeps the breaks.
+Pure. The comparison finds the differences (`reconciliation`), the ledger keeps the breaks and their life.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -87,15 +87,6 @@ _FIXES: Mapping[Cause, str] = {
 _VERDICTS = frozenset(Verdict)
 
 
-class BreakState(StrEnum):
-    """Where a break stands after a run."""
-
-    OPEN = "open"
-    STILL_OPEN = "still_open"
-    CLOSED = "closed"
-    REOPENED = "reopened"
-
-
 @dataclass(frozen=True, slots=True)
 class DeliveryNote:
     """What the ledger knows about the delivery of one record: its state, the last message, and whether this run made it so."""
@@ -132,25 +123,6 @@ class Break:
     owner: str
     detail: str
     fix: str
-
-
-@dataclass(frozen=True, slots=True)
-class KnownBreak:
-    """A break as the ledger has it from earlier runs."""
-
-    identity: str
-    state: BreakState
-    salesforce_key: str | None = None
-    d365_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BreakChange:
-    """What one run does to one break; `before` is `None` for a new one."""
-
-    identity: str
-    before: BreakState | None
-    after: BreakState
 
 
 def identity_of(entity: str, company: str, key: str, subject: str) -> str:
@@ -271,38 +243,6 @@ def cause_of_field(row: DifferenceRow, note: DeliveryNote | None) -> Cause:
         updates = {"rejected": Cause.DELIVERY_REJECTED, "in_doubt": Cause.DELIVERY_IN_DOUBT}
         return updates.get(note.state, Cause.WRITE_PENDING)
     return Cause.WRITE_PENDING
-
-
-def state_after(state: BreakState | None, *, seen: bool) -> BreakState | None:
-    """The state of a break after a run that judged its record. `None` in and out is a break that never was."""
-    if seen:
-        return {None: BreakState.OPEN, BreakState.CLOSED: BreakState.REOPENED}.get(state, BreakState.STILL_OPEN)
-    return None if state is None else BreakState.CLOSED
-
-
-def life_cycle(
-    known: Iterable[KnownBreak], seen: Iterable[Break], unjudged_keys: Collection[str] = frozenset()
-) -> list[BreakChange]:
-    """What one run does to the breaks that are known and to those that it saw.
-
-    `unjudged_keys` holds the keys (Salesforce ids, D365 keys) of records that are in flight or in quarantine: their earlier breaks were
-    not looked at, so they are neither closed nor counted on. Breaks that stay closed are not mentioned.
-    """
-    before = {one.identity: one for one in known}
-    identities = dict.fromkeys(one.identity for one in seen)
-    changes = []
-    for identity in identities:
-        state = before[identity].state if identity in before else None
-        after = state_after(state, seen=True)
-        assert after is not None
-        changes.append(BreakChange(identity, state, after))
-    for identity, one in before.items():
-        if identity in identities or one.state is BreakState.CLOSED:
-            continue
-        if one.salesforce_key in unjudged_keys or one.d365_key in unjudged_keys:
-            continue
-        changes.append(BreakChange(identity, one.state, BreakState.CLOSED))
-    return changes
 
 
 _CAUSES_BY_REASON: tuple[tuple[Reason, Cause], ...] = (

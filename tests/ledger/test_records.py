@@ -115,6 +115,15 @@ def test_breaks_are_listed_with_the_largest_amount_first(ledger: Ledger) -> None
     assert ledger.breaks.find(owner="ann") == []
 
 
+def test_a_break_of_a_record_that_was_not_judged_stays_open(ledger: Ledger) -> None:
+    found = [a_break("b1", salesforce_key="001A"), a_break("b2", d365_key="C-2"), a_break("b3", salesforce_key="001C")]
+    ledger.breaks.record(found, "run 1", NOW)
+
+    ledger.breaks.record([], "run 2", LATER, whole_entities=["customer"], unjudged_keys={"001A", "C-2"})
+
+    assert [row.identity for row in ledger.breaks.find()] == ["b1", "b2"]
+
+
 def test_a_break_that_does_not_exist_is_named(ledger: Ledger) -> None:
     with pytest.raises(RecordError, match="no break 'b9'"):
         ledger.breaks.comment("b9", "?", who="ann")

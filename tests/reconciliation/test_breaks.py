@@ -1,4 +1,4 @@
-"""The identity of a break, its life over the runs, and the cause that the evidence allows."""
+"""The identity of a break, and the cause that the evidence allows."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -6,16 +6,11 @@ from decimal import Decimal
 import pytest
 
 from tieout.breaks import (
-    BreakChange,
-    BreakState,
     Cause,
     DeliveryNote,
-    KnownBreak,
     breaks_of,
     causes_by_record,
     identity_of,
-    life_cycle,
-    state_after,
 )
 from tieout.reconciliation import DifferenceKind, DifferenceRow, Reason, Verdict, VerdictRow
 
@@ -136,42 +131,3 @@ def test_the_cause_of_an_order_is_that_of_the_whole_record_before_that_of_a_fiel
     assert causes_by_record(breaks_of([], [address, amount], {})) == [
         (("006A", "C1"), "usmf", Cause.VALUE_DIFFERS, False)
     ]
-
-
-@pytest.mark.parametrize(
-    ("before", "seen", "after"),
-    [
-        (None, True, BreakState.OPEN),
-        (None, False, None),
-        (BreakState.OPEN, True, BreakState.STILL_OPEN),
-        (BreakState.STILL_OPEN, True, BreakState.STILL_OPEN),
-        (BreakState.REOPENED, True, BreakState.STILL_OPEN),
-        (BreakState.OPEN, False, BreakState.CLOSED),
-        (BreakState.REOPENED, False, BreakState.CLOSED),
-        (BreakState.CLOSED, True, BreakState.REOPENED),
-        (BreakState.CLOSED, False, BreakState.CLOSED),
-    ],
-)
-def test_a_break_after_a_run(before, seen, after):
-    assert state_after(before, seen=seen) is after
-
-
-def test_a_run_opens_keeps_reopens_and_closes_breaks():
-    new, seen_again, back = (the_break(difference=replace(RENAMED, field=field)) for field in ("a", "b", "c"))
-    known = [
-        KnownBreak(seen_again.identity, BreakState.OPEN),
-        KnownBreak(back.identity, BreakState.CLOSED),
-        KnownBreak("gone", BreakState.STILL_OPEN),
-        KnownBreak("long gone", BreakState.CLOSED),
-    ]
-    assert life_cycle(known, [new, seen_again, back]) == [
-        BreakChange(new.identity, None, BreakState.OPEN),
-        BreakChange(seen_again.identity, BreakState.OPEN, BreakState.STILL_OPEN),
-        BreakChange(back.identity, BreakState.CLOSED, BreakState.REOPENED),
-        BreakChange("gone", BreakState.STILL_OPEN, BreakState.CLOSED),
-    ]
-
-
-def test_a_break_of_a_record_that_was_not_judged_is_not_closed():
-    known = [KnownBreak("x", BreakState.OPEN, "006A", None), KnownBreak("y", BreakState.OPEN, None, "SO-1")]
-    assert life_cycle(known, [], {"006A", "SO-1"}) == []
