@@ -1,20 +1,20 @@
 """What goes to D365: customers first, then the orders that need them; exactly once, through the ledger."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import dagster as dg
 
 from assets import catalogue
 from assets.catalogue import counted, outcome
 from resources.connections import ContractsResource, D365Resource, LedgerResource, RunOptions
-from resources.dispatch import DeliverySummary, deliver
+from resources.dispatch import DeliveryResult, DeliverySummary, deliver, preview
 from resources.ledger import Ledger
 from resources.workbench import Workbench, WorkbenchResource
 from tieout.contract import Contracts
 from tieout.customer import customer_change, customer_write
 from tieout.delivery import State
-from tieout.intended import IntendedWrite
+from tieout.intended import IntendedWrite, salesforce_id_of
 from tieout.order import order_write
 from tieout.reconciliation import customer_updates, customers_to_create, orders_to_deliver
 
@@ -84,7 +84,7 @@ def delivery_sales_order(
             client,
             rules["sales_order"],
             # An order that the read may have missed must not be taken for absent.
-            () if unproven else intended_orders(bench, book, rules),
+            () if unproven else intended_orders(bench, book, rules, dry_run=options.dry_run),
             run_id=context.run_id,
             dry_run=options.dry_run,
             whole_scope=not unproven,
@@ -119,23 +119,48 @@ def intended_customers(
 
 
 def intended_orders(
-    bench: Workbench, ledger: Ledger, contracts: Contracts, only: frozenset[str] | None = None
+    bench: Workbench,
+    ledger: Ledger,
+    contracts: Contracts,
+    only: frozenset[str] | None = None,
+    *,
+    dry_run: bool = False,
 ) -> Iterator[IntendedWrite]:
     """One creation for each opportunity that is due (and is in `only`, where that is given) and whose customer is there.
 
-    An opportunity whose customer was refused waits: its break names the customer's refusal.
+    An opportunity whose customer was refused waits: its break names the customer's refusal. With `dry_run`, customers that a run would make
+    first count as there.
     """
     contract = contracts["sales_order"]
     made = new_customers(ledger)
+    if dry_run:
+        made = made | _customers_to_be(bench, ledger, contracts)
     for due in orders_to_deliver(bench.con, contracts):
         customer_account = due.customer_account or made.get((due.account_id, due.company))
         if customer_account is not None and (only is None or due.salesforce_id in only):
             yield order_write(contract, due.opportunity, due.lines, customer_account, due.products)
 
 
-def new_customers(ledger: Ledger) -> Mapping[tuple[str, str], str]:
+def would_be_sent(bench: Workbench, ledger: Ledger, contracts: Contracts) -> list[DeliveryResult]:
+    """What a run would send to D365 as things stand, customers first."""
+    customers = preview(ledger, intended_customers(bench, contracts))
+    held_back = unproven_read(ledger, "sales_order")
+    orders = () if held_back else preview(ledger, intended_orders(bench, ledger, contracts, dry_run=True))
+    return [result for result in (*customers, *orders) if result.step.sends]
+
+
+def new_customers(ledger: Ledger) -> dict[tuple[str, str], str]:
     """(account id, company) → customer account, of all links that the ledger holds."""
     return {(link.salesforce_id, link.company): link.d365_key for link in ledger.crosswalk.links("customer")}
+
+
+def _customers_to_be(bench: Workbench, ledger: Ledger, contracts: Contracts) -> dict[tuple[str, str], str]:
+    creations = (write for write in intended_customers(bench, contracts) if write.operation == "create")
+    return {
+        (salesforce_id_of(result.business_key), result.company): result.d365_key
+        for result in preview(ledger, creations)
+        if result.step.sends
+    }
 
 
 def unproven_read(ledger: Ledger, table: str) -> str:

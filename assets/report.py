@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.delivery import would_be_sent
 from assets.landing import violations_of
 from resources.lake import Lake
 from resources.ledger import Ledger
@@ -27,6 +28,7 @@ from tieout.settings import is_loopback
 
 ENTITIES = ("customer", "sales_order")
 VERDICT_TABLES = ("customer", "sales_order", "sales_order_line")
+_EFFECTS = {"create": "created", "update": "updated"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class _Gathered:
                 for row in self._rows(f"SELECT side, key, candidates, reason FROM crosswalk_{entity}_open ORDER BY key")
             ],
             quarantine=self._quarantine(),
-            deliveries=self._deliveries(),
+            deliveries=self._deliveries(dry_run),
             delivery_counts=[
                 page.DeliveryCount(entity, state, count)
                 for entity in ENTITIES
@@ -178,9 +180,10 @@ class _Gathered:
             "differences": {
                 entity: {
                     row.field: {
-                        name: getattr(row, name)
-                        for name in ("differs", "damaged_characters", "equal_after_normalising")
-                        if getattr(row, name)
+                        # Damaged texts are differences, too; the second figure says how many of the first.
+                        "differs": row.differs + row.damaged_characters,
+                        "damaged_characters": row.damaged_characters,
+                        "equal_after_normalising": row.equal_after_normalising,
                     }
                     for row in made.field_counts
                     if row.entity == entity and (row.differs or row.damaged_characters or row.equal_after_normalising)
@@ -201,6 +204,7 @@ class _Gathered:
             "api_calls": self.api_calls(),
             "duration_s": round(made.duration_s or 0, 1),
             "dry_run": made.dry_run,
+            **({"would_send": self._would_send(made)} if made.dry_run else {}),
             "report": str(html),
             "workbook": str(workbook),
         }
@@ -241,6 +245,17 @@ class _Gathered:
                 for table in ("account", "opportunity")
             },
         }
+
+    def _would_send(self, made: page.Report) -> dict[str, dict[str, dict[str, int]]]:
+        """As `_changes`: what they would be without the dry run. Salesforce's copies of what is yet to be made are not among them."""
+        d365 = {entity: {"created": 0, "updated": 0} for entity in ENTITIES}
+        for one in made.deliveries:
+            d365[one.entity][_EFFECTS[one.operation]] += 1
+        salesforce = {
+            table: {"created": 0, "updated": int(self._steps.get(f"writeback/{table}", {}).get("would_update", 0))}
+            for table in ("account", "opportunity")
+        }
+        return {"d365": d365, "salesforce": salesforce}
 
     def _quarantined(self) -> dict[str, int]:
         tables = [*self._contracts.tables("salesforce"), *self._contracts.tables("d365")]
@@ -331,8 +346,12 @@ class _Gathered:
             comment=row.comment,
         )
 
-    def _deliveries(self) -> list[page.Delivery]:
-        rows = self._ledger.deliveries.find(DeliveryFilter(run_id=self._run_id), limit=None)
+    def _deliveries(self, dry_run: bool) -> list[page.Delivery]:
+        rows = (
+            would_be_sent(self._bench, self._ledger, self._contracts)
+            if dry_run
+            else self._ledger.deliveries.find(DeliveryFilter(run_id=self._run_id), limit=None)
+        )
         labels = {
             key: (label, amount, currency)
             for key, label, amount, currency in self._rows(
@@ -354,9 +373,7 @@ class _Gathered:
                     message=row.reason,
                     amount=amount,
                     currency=currency or "",
-                    effect={"create": "created", "update": "updated"}[row.operation]
-                    if row.state is State.CONFIRMED
-                    else "",
+                    effect=_EFFECTS[row.operation] if row.state is State.CONFIRMED else "",
                 )
             )
         return made

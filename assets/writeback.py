@@ -60,7 +60,13 @@ def writeback_of(table: str) -> dg.AssetsDefinition:
             if not due or options.dry_run:
                 text = f"dry run: {len(due):,} would be updated" if options.dry_run else "nothing to write"
                 return outcome(
-                    text, updated=0, refused=0, api_calls=0, system="salesforce", object=contract.salesforce.source
+                    text,
+                    updated=0,
+                    refused=0,
+                    would_update=len(due),
+                    api_calls=0,
+                    system="salesforce",
+                    object=contract.salesforce.source,
                 )
             with salesforce.client() as client:
                 results = write_back(client, book, contract, due, context.run_id)
