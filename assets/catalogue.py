@@ -73,11 +73,17 @@ def column_schema(table: Table) -> dg.TableSchema:
     return dg.TableSchema([*source, *compared, *own])
 
 
-def outcome(summary: str, *, rows: int | None = None, **figures: Any) -> dg.MaterializeResult[None]:
-    """What an asset reports: one sentence, the row count, and figures that the UI draws over time."""
+def outcome(
+    summary: str, *, rows: int | None = None, columns: Any = None, **figures: Any
+) -> dg.MaterializeResult[None]:
+    """What an asset reports: one sentence, the row count, the columns (an Arrow schema), and figures that the UI draws over time."""
     metadata: dict[str, Any] = {"summary": summary, **figures}
     if rows is not None:
         metadata["dagster/row_count"] = rows
+    if columns is not None:
+        metadata["dagster/column_schema"] = dg.TableSchema(
+            [dg.TableColumn(field.name, str(field.type)) for field in columns]
+        )
     return dg.MaterializeResult(metadata=metadata)
 
 

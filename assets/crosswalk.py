@@ -41,6 +41,7 @@ def crosswalk_of(entity: str) -> dg.AssetsDefinition:
         return outcome(
             f"{counts.linked:,} linked, {new:,} of them new or changed, {counts.open:,} open",
             rows=counts.linked,
+            columns=lake.lake().schema(["crosswalk", entity]),
             linked=counts.linked,
             open=counts.open,
         )

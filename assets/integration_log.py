@@ -40,5 +40,6 @@ def integration_log(
     return outcome(
         f"{directions.count('to_d365'):,} attempts to D365, {directions.count('to_salesforce'):,} to Salesforce",
         rows=store.row_count(LOG_KEY),
+        columns=attempts.schema,
         attempts=attempts.num_rows,
     )

@@ -134,6 +134,7 @@ def quarantine(
     return outcome(
         f"{sum(counts.values()):,} rows wait: {catalogue.counted(counts)}",
         rows=len(rows),
+        columns=_quarantine_schema(),
         quarantined=dg.MetadataValue.json(counts),
     )
 

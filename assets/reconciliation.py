@@ -65,6 +65,7 @@ def reconciliation_of(entity: str) -> dg.AssetsDefinition:
         return outcome(
             counted(counts),
             rows=sum(counts.values()),
+            columns=lake.lake().schema(["reconciliation", _KEPT[entity][0]]),
             **counts,
             compared=dg.MetadataValue.json(bench.versions),
         )
@@ -111,6 +112,7 @@ def breaks(
     return outcome(
         f"{len(found):,} open ({counts.opened:,} new, {counts.reopened:,} again), {counts.closed:,} closed",
         rows=len(found),
+        columns=lake.lake().schema(BREAKS_KEY),
         opened=counts.opened,
         reopened=counts.reopened,
         closed=counts.closed,
