@@ -126,7 +126,7 @@ class _Gathered:
                 page.FieldCount(entity, *row)
                 for entity in ENTITIES
                 for row in self._rows(
-                    f"SELECT field, matched, equal_after_normalising, differs, damaged_characters FROM {entity}_field_count"
+                    f"SELECT field, matched - equal_after_normalising, equal_after_normalising, differs, damaged_characters FROM {entity}_field_count"
                 )
             ],
             breaks=self._breaks(),
