@@ -49,6 +49,13 @@ def test_two_accounts_may_share_a_customer_because_accounts_are_merged(ledger: L
     assert ledger.crosswalk.upsert([], "run") == 0
 
 
+def test_a_watermark_does_not_count_for_rows_that_were_landed_by_other_rules(ledger: Ledger) -> None:
+    ledger.watermarks.set("salesforce", "account", NOW, "run 1", "rules of yesterday")
+
+    assert ledger.watermarks.get("salesforce", "account", "rules of yesterday") == NOW
+    assert ledger.watermarks.get("salesforce", "account", "rules of today") is None
+
+
 def test_a_watermark_never_goes_back(ledger: Ledger) -> None:
     assert ledger.watermarks.get("salesforce", "account") is None
     ledger.watermarks.set("salesforce", "account", LATER, "run 2")

@@ -1,5 +1,7 @@
 """The ledger's schema."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from resources.ledger import Ledger, connect, upgrade
 from resources.ledger.attempts import AttemptResult, NewAttempt
 from resources.ledger.tables import SCHEMA, metadata
+from tests.conftest import PROJECT
 from tests.ledger.writes import an_order
 from tieout.errors import ConfigurationError, SourceUnavailable
 
@@ -74,10 +77,10 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password() -> No
 
 
 def test_two_processes_may_upgrade_at_once(new_database: Callable[..., str]) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     url = new_database()
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(upgrade, [url, url]))
+    command = [sys.executable, "-c", "import sys; from resources.ledger import upgrade; upgrade(sys.argv[1])", url]
 
+    both = [subprocess.Popen(command, cwd=PROJECT) for _ in range(2)]
+
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
     assert _differences_to_the_tables(url) == []
