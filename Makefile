@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 # Python must be allowed to keep compiled bytecode: without it every start compiles Dagster and Great Expectations anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format up down lock dictionary clean
+.PHONY: demo test lint format up down lock dictionary snapshots clean
 
 demo: $(VENV)/.installed  ## real orders from a Salesforce to a D365, compared, reported; then the Dagster UI
 	@$(BIN)/tieout up --detach --seed generated:5000 --run
@@ -34,6 +34,9 @@ down: $(VENV)/.installed  ## stops what `make demo` left running
 
 dictionary: $(VENV)/.installed  ## docs/data-dictionary.md and contracts/schema.json, made from the contracts
 	$(BIN)/tieout contracts --write
+
+snapshots: $(VENV)/.installed  ## the SQL that tests pin as text, made anew from the contracts; read the difference before committing it
+	TIEOUT_PIN=1 TIEOUT_WRITE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/landing/test_typed_sql.py tests/reconciliation/test_sql_text.py
 
 lock: $(VENV)/.installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -65,11 +65,12 @@ def backfill_of(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
             wanted = read_history(sales, tables, book, rules, home, slices, run_id=run_id)
             for table in rules.tables("d365"):
                 read_whole(erp, tables, book, rules, table, home, run_id=run_id)
-            problem = unproven_read(book, "sales_order")
-            if problem:
-                raise SourceUnavailable(
-                    f"The read of the sales orders is not proven complete; start the backfill again. {problem}"
-                )
+            for name in ("customer", "sales_order"):
+                problem = unproven_read(book, name)
+                if problem:
+                    raise SourceUnavailable(
+                        f"The read of d365/{name} is not proven complete; start the backfill again. {problem}"
+                    )
             with duckdb_connection() as con:
                 bench = Workbench(con, tables, book, rules)
                 bench.customers()

@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from assets.column_meanings import MEANINGS
 from tieout.contract import Table
+from tieout.reconciliation.rows import Verdict
 
 OWNER = "team:integration"
 
@@ -44,11 +46,7 @@ _LAKE_TYPES = {
 
 def column_schema(table: Table) -> dg.TableSchema:
     """The columns of an extracted table with what each is for, from its contract."""
-    purposes = {
-        column: f"{field.label}; owned by {'Salesforce' if field.owner == 'salesforce' else 'D365'}"
-        for field in table.fields
-        for column in field.sources(table.system)
-    }
+    purposes = _purposes(table)
     source = [
         dg.TableColumn(
             column.name,
@@ -65,12 +63,37 @@ def column_schema(table: Table) -> dg.TableSchema:
     ]
     own = [
         dg.TableColumn("_key", "string", description="key of the record, lower case where D365 does not care"),
-        dg.TableColumn("_row_hash", "bigint", description="changes with any source column"),
+        dg.TableColumn("_row_hash", "bigint", description="changes with any column"),
         dg.TableColumn("_compare_hash", "bigint", description="changes with any compared value"),
         dg.TableColumn("_extracted_at", "timestamp with time zone", description="when the record was read"),
         dg.TableColumn("_run_id", "string", description="the run that wrote this version of the record"),
     ]
     return dg.TableSchema([*source, *compared, *own])
+
+
+def _purposes(table: Table) -> dict[str, str]:
+    """Column → what it is for: its field and owner, or its part in telling records apart and linking them."""
+    link = table.contract.lines.link if table.is_lines and table.contract.lines else table.contract.link
+    special = {
+        table.version: "moves with every change; the next read begins at its newest value",
+        table.parent: "the header that the line belongs to",
+        "dataAreaId": "company",
+    }
+    if table.system == "salesforce":
+        special |= {
+            link.stored: "link to the D365 record, company/number; written by Tieout",
+            link.company: "D365 company of the record",
+            link.synced_at: "time of the last write-back; written by Tieout",
+        }
+    else:
+        special |= {link.reference: "id of the Salesforce record; written by Tieout when it creates the record"}
+    keys = {column: "key of the record" for column in table.key if column != "dataAreaId"}
+    fields = {
+        column: f"{field.label}; owned by {'Salesforce' if field.owner == 'salesforce' else 'D365'}"
+        for field in table.fields
+        for column in field.sources(table.system)
+    }
+    return {column: purpose for column, purpose in (special | keys | fields).items() if column is not None}
 
 
 def outcome(
@@ -82,11 +105,19 @@ def outcome(
         metadata["dagster/row_count"] = rows
     if columns is not None:
         metadata["dagster/column_schema"] = dg.TableSchema(
-            [dg.TableColumn(field.name, str(field.type)) for field in columns]
+            [dg.TableColumn(field.name, str(field.type), description=MEANINGS.get(field.name)) for field in columns]
         )
     return dg.MaterializeResult(metadata=metadata)
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """`12 matched, 3 differs`: counts in words, without the zeros."""
-    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count) or "nothing"
+    """`12 matched, 3 only in D365`: counts in words, verdicts in the order of reports, without the zeros. Names of tables stay as they are."""
+    verdicts = [str(verdict) for verdict in Verdict]
+    ordered = sorted(counts.items(), key=lambda entry: verdicts.index(entry[0]) if entry[0] in verdicts else 0)
+    return ", ".join(f"{count:,} {_spoken(name)}" for name, count in ordered if count) or "nothing"
+
+
+def _spoken(name: str) -> str:
+    if "/" in name:
+        return name
+    return name.replace("_", " ").replace("salesforce", "Salesforce").replace("d365", "D365")

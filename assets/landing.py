@@ -15,6 +15,7 @@ from assets.catalogue import outcome
 from resources.lake import Lake, MergeCounts
 from resources.ledger import Ledger
 from resources.ledger.watermarks import Sweep, SweepMode
+from resources.salesforce_transport import Quota
 from resources.workbench import duckdb_connection, quarantine_key
 from tieout.contract import Table
 from tieout.landing import Landed, land
@@ -109,8 +110,10 @@ def store(lake: Lake, ledger: Ledger, table: Table, read: Read, *, run_id: str) 
     )
 
 
-def told(table: Table, stored: Stored, read: Read, *, api_calls: int) -> dg.MaterializeResult[None]:
-    """What an extraction reports in the UI."""
+def told(
+    table: Table, stored: Stored, read: Read, *, api_calls: int, quota: Quota | None = None
+) -> dg.MaterializeResult[None]:
+    """What an extraction reports in the UI. `quota` is the organisation's, as it was after the read."""
     counts = stored.table
     summary = f"{stored.landed.rows:,} rows read, {counts.inserted:,} new, {counts.updated:,} changed, {counts.deleted:,} gone"
     if stored.in_quarantine:
@@ -128,6 +131,7 @@ def told(table: Table, stored: Stored, read: Read, *, api_calls: int) -> dg.Mate
         repeated=stored.landed.repeated,
         api_calls=api_calls,
         system=table.system,
+        **({} if quota is None else {"quota_used": quota.used, "quota_allowed": quota.allowed}),
         lake_version=-1 if stored.version is None else stored.version,
         complete=read.complete,
         rule_counts=dg.MetadataValue.json(stored.rule_counts),

@@ -20,6 +20,7 @@ from resources.salesforce import SalesforceClient
 from tieout.contract import Contracts, Table
 from tieout.contract.check import check_against_salesforce
 from tieout.errors import ContractError, RequestRefused
+from tieout.landing import landing_rules
 
 # A row becomes visible when its transaction commits, up to ten minutes after the stamp that it carries.
 OVERLAP = timedelta(minutes=10)
@@ -53,7 +54,7 @@ def extraction_of(table: Table) -> dg.AssetsDefinition:
             read, stored = read_changes(
                 client, lake.lake(), book, contracts.contracts(), table, home, run_id=context.run_id, full=options.full
             )
-            return told(table, stored, read, api_calls=client.api_calls)
+            return told(table, stored, read, api_calls=client.api_calls, quota=client.quota)
 
     return extraction
 
@@ -69,8 +70,12 @@ def read_changes(
     run_id: str,
     full: bool,
 ) -> tuple[Read, Stored]:
-    """Read a table from its watermark on (whole, where `full` or for the first time), store it, and move the watermark."""
-    watermark = ledger.watermarks.get("salesforce", table.name) if lake.exists(table.lake_key) else None
+    """Read a table from its watermark on, store it, and move the watermark.
+
+    It is read whole where `full`, for the first time, and where the contract lands its rows otherwise than when they were read.
+    """
+    rules = landing_rules(table)
+    watermark = ledger.watermarks.get("salesforce", table.name, rules) if lake.exists(table.lake_key) else None
     since: datetime | None = None if full or watermark is None else watermark - OVERLAP
     with landing_zone(home.folder("landing")) as folder:
         try:
@@ -80,7 +85,7 @@ def read_changes(
         read = Read(pages, "full" if since is None else "incremental")
         stored = store(lake, ledger, table, read, run_id=run_id)
     # Last: a watermark that is ahead of the rows would lose them for ever.
-    ledger.watermarks.set("salesforce", table.name, pages.started_at, run_id)
+    ledger.watermarks.set("salesforce", table.name, pages.started_at, run_id, rules)
     return read, stored
 
 

@@ -28,7 +28,7 @@ from tieout.intended import Operation as Kind
 from tieout.odata import json_body, key_path
 from tieout.outcome import Outcome, event_of, outcome_of_create, outcome_of_update, words_of
 
-__all__ = ["DeliveryResult", "DeliverySummary", "Pace", "deliver"]
+__all__ = ["DeliveryResult", "DeliverySummary", "Pace", "deliver", "preview"]
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,14 @@ def deliver(
     return flow.preview(intended) if dry_run else flow.carry_out(intended, whole_scope)
 
 
+def preview(ledger: Ledger, intended: Iterable[IntendedWrite], at_once: int = 200) -> tuple[DeliveryResult, ...]:
+    """What `deliver` would do with each intended write; changes nothing and asks nobody but the ledger."""
+    results = Results()
+    for chunk in _chunks(intended, at_once):
+        results.planned(ledger.deliveries.preview(chunk))
+    return results.all()
+
+
 class _Flow:
     def __init__(
         self,
@@ -99,9 +107,8 @@ class _Flow:
 
     def preview(self, intended: Iterable[IntendedWrite]) -> DeliverySummary:
         started = time.monotonic()
-        for chunk in self._chunks(intended):
-            self._results.planned(self._ledger.deliveries.preview(chunk))
-        return self._summary(started, dry_run=True)
+        results = preview(self._ledger, intended, self._pace.planned_at_once)
+        return self._summary(started, results, dry_run=True)
 
     def carry_out(self, intended: Iterable[IntendedWrite], whole_scope: bool) -> DeliverySummary:
         started, calls = time.monotonic(), self._client.api_calls
@@ -111,7 +118,7 @@ class _Flow:
             log.warning("delivery.recovered", extra={"entity": entity, "states": dict(recovered)})
         deliveries.plan_updates_again(entity, self._clock())
         self._looking.resolve(deliveries.in_doubt(entity, "create"))
-        for chunk in self._chunks(intended):
+        for chunk in _chunks(intended, self._pace.planned_at_once):
             self._results.planned(deliveries.plan(chunk, self._run_id, self._clock()))
         cancelled = 0
         if whole_scope:
@@ -119,18 +126,7 @@ class _Flow:
         for kind in _KINDS:
             self._send_all(kind)
         self._looking.read_the_rest()
-        return self._summary(started, cancelled=cancelled, calls=self._client.api_calls - calls)
-
-    def _chunks(self, intended: Iterable[IntendedWrite]) -> Iterator[list[IntendedWrite]]:
-        """Chunks of one operation each; their payloads are forgotten once they are in the ledger."""
-        waiting: dict[Kind, list[IntendedWrite]] = {kind: [] for kind in _KINDS}
-        for write in intended:
-            chunk = waiting[write.operation]
-            chunk.append(write)
-            if len(chunk) >= self._pace.planned_at_once:
-                yield chunk
-                waiting[write.operation] = []
-        yield from (chunk for chunk in waiting.values() if chunk)
+        return self._summary(started, self._results.all(), cancelled=cancelled, calls=self._client.api_calls - calls)
 
     def _send_all(self, kind: Kind) -> None:
         """Claim and send until nothing is left, or until rounds on end brought nothing."""
@@ -259,11 +255,19 @@ class _Flow:
             operations += [Operation("POST", self._contract.lines.d365.source, json_body(line)) for line in held.lines]
         return Changeset(tuple(operations))
 
-    def _summary(self, started: float, *, cancelled: int = 0, calls: int = 0, dry_run: bool = False) -> DeliverySummary:
+    def _summary(
+        self,
+        started: float,
+        results: tuple[DeliveryResult, ...],
+        *,
+        cancelled: int = 0,
+        calls: int = 0,
+        dry_run: bool = False,
+    ) -> DeliverySummary:
         summary = DeliverySummary(
             entity=self._contract.entity,
             dry_run=dry_run,
-            results=self._results.all(),
+            results=results,
             api_calls=calls,
             batches=self._batches,
             duration_s=time.monotonic() - started,
@@ -283,3 +287,15 @@ class _Flow:
             },
         )
         return summary
+
+
+def _chunks(intended: Iterable[IntendedWrite], at_once: int) -> Iterator[list[IntendedWrite]]:
+    """Chunks of one operation each; their payloads are forgotten once they are in the ledger."""
+    waiting: dict[Kind, list[IntendedWrite]] = {kind: [] for kind in _KINDS}
+    for write in intended:
+        chunk = waiting[write.operation]
+        chunk.append(write)
+        if len(chunk) >= at_once:
+            yield chunk
+            waiting[write.operation] = []
+    yield from (chunk for chunk in waiting.values() if chunk)

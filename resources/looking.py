@@ -115,8 +115,7 @@ class Looking:
             else:
                 self._results.moved(look.held, State.REJECTED, reason=look.reason)
             log.info("delivery.looked", extra=keys_of(look.held) | {"outcome": look.outcome})
-        if self._contract.lines is not None:
-            self._ledger.deliveries.keep_read_back(adopted)
+        self._ledger.deliveries.keep_read_back(adopted)
 
     def _read_back(self, size: int) -> None:
         some, self._created = self._created[:size], self._created[size:]

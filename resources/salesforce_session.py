@@ -108,7 +108,11 @@ class SalesforceSession:
         except SalesforceError as refusal:
             self._refuse(refusal)
         except requests.JSONDecodeError as problem:
-            raise self._not_a_salesforce() from problem
+            # We are signed in, so it is a Salesforce; a page for people stands in the place of its data.
+            raise SourceUnavailable(
+                f"Salesforce at {self._settings.instance_url} answered with something that is no JSON, such as a web page. Run it again "
+                "later, and check that SALESFORCE_INSTANCE_URL is the My Domain address and that it is not under maintenance."
+            ) from problem
         except (requests.RequestException, urllib3.exceptions.HTTPError) as fault:
             raise self._unreachable(fault) from fault
         return given

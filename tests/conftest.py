@@ -1,6 +1,7 @@
 """What all tests share: a real Postgres for the session with a fresh database for each test, a ledger in one, and the contracts."""
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -96,3 +97,13 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
 def contracts() -> Contracts:
     """The project's own contracts."""
     return load_contracts(PROJECT / "contracts")
+
+
+@pytest.fixture(scope="session")
+def adventureworks_folder() -> Path:
+    """The folder of AdventureWorks files, which are not part of the project."""
+    shared = Path(os.environ.get("TIEOUT_SHARED_DATA") or PROJECT.parent / "shared" / "data")
+    folder = shared / "adventureworks"
+    if not folder.is_dir():
+        pytest.skip(f"no AdventureWorks files in {folder}; TIEOUT_SHARED_DATA names another data folder")
+    return folder

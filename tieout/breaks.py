@@ -281,4 +281,8 @@ def _at_stake(row: VerdictRow) -> Decimal | None:
 
 
 def _text(amount: Decimal | None) -> str | None:
-    return None if amount is None else f"{amount.normalize():f}"
+    """Two decimals at least, as people write money, and every one that it has."""
+    if amount is None:
+        return None
+    exact = amount.normalize()
+    return f"{exact:.{max(2, -int(exact.as_tuple().exponent))}f}"

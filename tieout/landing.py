@@ -11,6 +11,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,8 @@ def typed_sql(table: Table, relation: str) -> str:
     compared = [f"{_canonical_of(field, table)} AS {quoted(canonical_column(field))}" for field in table.fields]
     keys = [f"{lake_key(table)} AS _key", *([f"{parent_key(table)} AS _parent_key"] if table.parent else [])]
     hashed = ", ".join(quoted(canonical_column(field)) for field in table.hashed_fields) or "0"
+    # The canonical values are in the hash of the row: where a contract compares otherwise than before, the row is another one.
+    canonical = [quoted(canonical_column(field)) for field in table.fields]
     return f"""WITH stored AS (
     SELECT {{{received}}} AS {AS_RECEIVED},
            {_listed(f"{stored_text(column, table.system)} AS {quoted(column.name)}" for column in table.columns)}
@@ -148,9 +151,18 @@ comparable AS (
     FROM typed
 )
 SELECT *,
-       {_hash(", ".join(names))} AS _row_hash,
+       {_hash(", ".join([*names, *canonical]))} AS _row_hash,
        {_hash(hashed)} AS _compare_hash
 FROM comparable"""
+
+
+def landing_rules(table: Table) -> str:
+    """A digest of how rows of `table` land: it moves with any column, canonical form or quality rule.
+
+    Rows that were landed by other rules have to be read again: a column that is new to the contract is empty in them, which must not pass
+    for an empty value of the system.
+    """
+    return sha256("\n".join((typed_sql(table, "staged"), violations_sql(table, "arrived"))).encode()).hexdigest()[:32]
 
 
 def _listed(expressions: Iterable[str]) -> str:

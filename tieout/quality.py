@@ -29,7 +29,8 @@ _MAX_SHOWN = 80
 class Rule:
     """One rule: TRUE of `predicate` means that the row breaks it.
 
-    `predicate`, `value` and `reason` are SQL over the columns of `landing.typed_sql`; `reason` gives the sentence for one row.
+    `predicate`, `value` and `reason` are SQL over the columns of `landing.typed_sql`; `reason` gives the sentence for one row. `promise` says
+    what holds of every row that keeps the rule.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Rule:
     predicate: str
     value: str
     reason: str
+    promise: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,15 @@ def counted_rules(table: Table) -> dict[str, Severity]:
 
 def expectation_plan(table: Table) -> tuple[Expectation, ...]:
     """The expectations over the one-row frame of counts (`Landed.counts`), as plain data for whichever tool judges them."""
+    promises = {rule.name: rule.promise for rule in rules_of(table)}
+    promises[KEY_UNIQUE] = f"No two rows of one read have the same {' and '.join(table.key)}"
+    promises[PRODUCT_UNKNOWN] = "The product is among those that were read"
     return tuple(
         Expectation(
             column=name,
             severity=severity,
             max_value=0,
-            description=f"no row of {table.system} {table.name} breaks `{name}`",
+            description=promises[name],
         )
         for name, severity in counted_rules(table).items()
     )
@@ -137,8 +142,9 @@ def _rules_of_field(table: Table, field: Field, scope: str) -> Iterator[Rule]:
             field.name,
             "error" if owned else "warn",
             f"({scope}) AND {columns[0]} <= 0",
-            value,
+            _plain(value),
             f"{literal(f'{label} is ')} || {_plain(value)} || {literal(f'; it must be more than 0. Correct it in {_named(table)}.')}",
+            f"{label} is more than 0",
         )
     if field.max_length is not None and owned:
         other = "D365" if table.system == "salesforce" else "Salesforce"
@@ -150,6 +156,7 @@ def _rules_of_field(table: Table, field: Field, scope: str) -> Iterator[Rule]:
             f"({scope}) AND length({value}) > {field.max_length}",
             value,
             f"{literal(f'{label} has ')} || length({value}) || {literal(told)}",
+            f"{label} has at most {field.max_length} characters, which is what {other} takes",
         )
     yield from _unknown_value(table, field, scope)
     if field.compare == "text":
@@ -167,7 +174,8 @@ def _required(table: Table, field: Field, scope: str) -> Rule:
             "the line has no product (Product2Id is empty), so D365 cannot know what to deliver. Choose a product in Salesforce."
         )
         reason = f"CASE WHEN {literal(field.name)} = 'product' AND {quoted('Product2Id')} IS NULL THEN {without} ELSE {reason} END"
-    return Rule(f"{field.name}_required", field.name, "error", f"({bounded}) AND {missing}", "NULL", reason)
+    promise = f"{field.salesforce} is filled in"
+    return Rule(f"{field.name}_required", field.name, "error", f"({bounded}) AND {missing}", "NULL", reason, promise)
 
 
 def _unknown_value(table: Table, field: Field, scope: str) -> Iterator[Rule]:
@@ -176,9 +184,11 @@ def _unknown_value(table: Table, field: Field, scope: str) -> Iterator[Rule]:
     if field.values is not None:
         unknown = is_unknown(field.values, table.system, columns)
         advice = f" is not in the value map `{field.values.name}` of {table.contract.file}. Correct it in {_named(table)}, or add it to the map."
+        promise = f"{label} is in the value map `{field.values.name}` of {table.contract.file}"
     elif field.compare == "country":
         unknown = f"({value} IS NOT NULL AND {country(value)} IS NULL)"
         advice = f" is no country that ISO 3166 knows. Correct it in {_named(table)}."
+        promise = f"{label} is a country that ISO 3166 knows"
     else:
         return
     # The side that does not own the value is told, not stopped: it is written or reported from the other side.
@@ -192,6 +202,7 @@ def _unknown_value(table: Table, field: Field, scope: str) -> Iterator[Rule]:
         unknown if everywhere else f"({scope}) AND {unknown}",
         value,
         f"{literal(f'{label} ')} || {_cited(value)} || {literal(advice)}",
+        promise,
     )
 
 
@@ -203,6 +214,7 @@ def _doubtful_text(table: Table, field: Field, value: str, label: str) -> Iterat
         f"(starts_with({value}, ' ') OR ends_with({value}, ' '))",
         value,
         literal(f"{label} begins or ends with a blank. It is compared without; trim it in {_named(table)}."),
+        f"{label} has no blank at its beginning or end",
     )
     yield Rule(
         f"{field.name}_damaged_characters",
@@ -212,6 +224,7 @@ def _doubtful_text(table: Table, field: Field, value: str, label: str) -> Iterat
         f"(strlen({value}) > length({value}) AND regexp_matches({value}, {literal(DAMAGE_PATTERN)}))",
         value,
         literal(f"{label} looks damaged: accents were read in the wrong code page. Restore it in {_named(table)}."),
+        f"{label} has no accents that were read in the wrong code page",
     )
 
 
@@ -224,6 +237,7 @@ def _key_missing(table: Table) -> Rule:
         "_key IS NULL",
         "NULL",
         literal(f"the row has no {names}, so it cannot be told from others. Ask who looks after {_named(table)}."),
+        f"The row has its key: {names}",
     )
 
 
@@ -249,6 +263,7 @@ def _unreadable(table: Table, column: Column) -> Rule:
         f"({quoted(column.name)} IS NULL AND {present})",
         received,
         f"{literal(f'{column.name} ')} || {_cited(received)} || {literal(f' is not {long}. Correct it in {_named(table)}.')}",
+        f"{column.name} is {long}",
     )
 
 
@@ -262,6 +277,7 @@ def _lines_missing(table: Table, scope: str) -> Rule:
         literal(
             f"the {table.source.lower()} has no lines, and D365 delivers nothing on an order without lines. Add its products in Salesforce."
         ),
+        f"{table.source} has lines",
     )
 
 
@@ -279,6 +295,7 @@ def _product_unknown(table: Table, products: str) -> Rule:
         f'({column} IS NOT NULL AND upper(trim({column})) NOT IN (SELECT upper(trim("ProductCode")) FROM {products} WHERE "ProductCode" IS NOT NULL))',
         column,
         f"{literal('product ')} || {_cited(column)} || {literal(' is not among the products that were read.')}",
+        "The product is among those that were read",
     )
 
 

@@ -66,7 +66,7 @@ def _looked_at(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Fin
 def _database(settings: Settings) -> Iterator[Finding]:
     assert settings.database_url is not None
     with Ledger.opened(settings.database_url) as ledger:
-        counts = {state: count for state, count in ledger.deliveries.counts().items() if count}
+        counts = ", ".join(f"{count:,} {state}" for state, count in ledger.deliveries.counts().items() if count)
     yield Finding("Database", True, f"ledger at its newest schema; deliveries: {counts or 'none yet'}")
 
 

@@ -4,11 +4,18 @@ Exit codes: 0 done; 1 done, but something needs a person; 2 could not run (one l
 """
 
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, cast
 
 import typer
 
 from tieout.errors import TieoutError
+
+COULD_NOT_RUN = 2
+INTERRUPTED = 130
+
+# Typer exports only the children of its class for a wrong command line.
+_WrongUsage = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +33,8 @@ Seed = Annotated[
     str | None,
     typer.Option(help="Fill empty sandboxes: generated[:ORDERS], adventureworks:DIR or csv:DIR."),
 ]
+
+Identity = Annotated[str, typer.Argument(help="As `breaks list` shows it, or any beginning of it that is unique.")]
 
 
 @app.command()
@@ -53,7 +62,7 @@ def up(
     """Postgres, sandboxes where no tenant is set, Dagster UI and daemon; Ctrl-C stops all of it."""
     from pipelines.cli.up import bring_up
 
-    raise typer.Exit(bring_up(seed=seed, port=port, detach=detach, run_first=run_first))
+    bring_up(seed=seed, port=port, detach=detach, run_first=run_first)
 
 
 @app.command()
@@ -152,7 +161,7 @@ def breaks_list(
 
 
 @breaks_app.command("show")
-def breaks_show(identity: str, as_json: AsJson = False) -> None:
+def breaks_show(identity: Identity, as_json: AsJson = False) -> None:
     """One break."""
     from pipelines.cli.breaks import show_break
 
@@ -160,7 +169,7 @@ def breaks_show(identity: str, as_json: AsJson = False) -> None:
 
 
 @breaks_app.command("comment")
-def breaks_comment(identity: str, text: str) -> None:
+def breaks_comment(identity: Identity, text: str) -> None:
     """Write a comment to a break."""
     from pipelines.cli.breaks import comment_break
 
@@ -168,7 +177,7 @@ def breaks_comment(identity: str, text: str) -> None:
 
 
 @breaks_app.command("assign")
-def breaks_assign(identity: str, owner: str) -> None:
+def breaks_assign(identity: Identity, owner: str) -> None:
     """Give a break to a person or a team."""
     from pipelines.cli.breaks import assign_break
 
@@ -178,12 +187,28 @@ def breaks_assign(identity: str, owner: str) -> None:
 def main() -> None:
     """Entry point of the command."""
     try:
-        app()
+        code = app(prog_name="tieout", standalone_mode=False)
     except TieoutError as problem:
-        print(f"tieout: {' '.join(str(problem).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        _complain(str(problem))
+        code = COULD_NOT_RUN
+    except _WrongUsage as problem:
+        # Empty where a command was named without its own command: the help was printed instead.
+        if problem.format_message():
+            where = problem.ctx.command_path if problem.ctx else "tieout"
+            _complain(f"{problem.format_message().rstrip('.')}. Its options are listed by: {where} --help")
+        code = COULD_NOT_RUN
+    except typer.Abort:
+        code = INTERRUPTED
+    except Exception:
+        # A mistake of ours. Python would exit with 1, which says that the work is done.
+        traceback.print_exc()
+        code = COULD_NOT_RUN
+    sys.exit(code)
+
+
+def _complain(problem: str) -> None:
+    """One line, whatever the problem's own form."""
+    print(f"tieout: {' '.join(problem.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

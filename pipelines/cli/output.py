@@ -30,8 +30,9 @@ def print_json(value: Mapping[str, Any]) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()
 ) -> None:
-    """A table for people; the columns named in `numbers` are set flush right."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    """A title and a table for people; the columns named in `numbers` are set flush right."""
+    console.print(_escaped(title), style="italic", soft_wrap=True, highlight=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for position, column in enumerate(columns):
         right = column in numbers
         # A key or an amount that is cut in the middle is worse than a wide table; the last column takes what is left.
@@ -39,6 +40,12 @@ def print_table(
     for row in rows:
         table.add_row(*(_escaped("" if cell is None else str(cell)) for cell in row))
     console.print(table)
+
+
+def print_places(places: Iterable[tuple[str, str]]) -> None:
+    """Where things are: a name and an address or path a line, never broken, so that it can be copied."""
+    for name, place in places:
+        console.print(f"{name:<20}{_escaped(place)}", soft_wrap=True, highlight=False)
 
 
 def _escaped(text: str) -> str:

@@ -16,7 +16,7 @@ def show_latest(*, as_json: bool) -> int:
     path = Home(settings.home).reports / "latest" / "summary.json"
     if not path.exists():
         raise ConfigurationError(f"There is no report in {settings.home} yet. Make one with: tieout run")
-    summary = json.loads(path.read_text())
+    summary = json.loads(path.read_text(encoding="utf-8"))
     if as_json:
         output.print_json(summary)
     else:

@@ -34,34 +34,37 @@ def summary_of_run(settings: Settings, *, dry_run: bool = False, full: bool = Fa
         raise TieoutError("No database is running.")
     started = time.monotonic()
     upgrade(settings.database_url)
+    output.say("Running the main job …")
     outcome = run_job(
         "main", say=output.say, resource_config={"options": {"config": {"dry_run": dry_run, "full": full}}}
     )
     if not outcome.success:
         raise TieoutError(f"The run failed. {outcome.problem}")
     path = Home(settings.home).reports / "latest" / "summary.json"
-    summary: dict[str, Any] = json.loads(path.read_text())
+    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     summary["duration_s"] = round(time.monotonic() - started, 1)
     return summary
 
 
 def print_summary(summary: Mapping[str, Any], ui: str | None) -> None:
     """The figures a person wants first, then where to look."""
-    output.print_table(
-        "Reconciliation",
-        ["entity", *(verdicts := _verdicts(summary))],
-        [
-            [entity, *(f"{counts.get(verdict, 0):,}" for verdict in verdicts)]
-            for entity, counts in summary["reconciliation"].items()
-        ],
-        numbers=verdicts,
-    )
-    money = ["salesforce", "d365", "difference", "explained"]
     output.console.print()
+    entities = list(summary["reconciliation"])
     output.print_table(
-        "Tie-out (in-scope orders)",
+        "Reconciliation, as both systems were read (before anything was sent)",
+        ["verdict", *(_in_words(entity) for entity in entities)],
+        [
+            [_in_words(verdict), *(f"{summary['reconciliation'][entity].get(verdict, 0):,}" for entity in entities)]
+            for verdict in _verdicts(summary)
+        ],
+        numbers=[_in_words(entity) for entity in entities],
+    )
+    output.console.print()
+    money = ["Salesforce", "D365", "difference", "unexplained"]
+    output.print_table(
+        "Tie-out of the orders in scope (difference = Salesforce minus D365)",
         ["company", "currency", *money],
-        [[row["company"], row["currency"], *(_amount(row[name]) for name in money)] for row in summary["tie_out"]],
+        [_tie_out_cells(row) for row in summary["tie_out"]],
         numbers=money,
     )
     output.console.print()
@@ -71,23 +74,29 @@ def print_summary(summary: Mapping[str, Any], ui: str | None) -> None:
         [
             *([f"rows of {name}", f"{count:,}"] for name, count in summary["extracted"].items()),
             ["quarantined", f"{sum(summary['quarantined'].values()):,}"],
-            *_change_rows(summary["changes"]),
+            *_change_rows("changes in", summary["changes"]),
+            *_change_rows("would be sent to", summary.get("would_send", {})),
             [
                 "deliveries so far",
                 " · ".join(f"{state} {count:,}" for state, count in summary["deliveries"].items()) or "none",
             ],
-            ["open breaks", f"{summary['open_breaks']:,}"],
-            ["API calls", " · ".join(f"{system} {count:,}" for system, count in summary["api_calls"].items())],
+            ["open breaks", _open_breaks(summary)],
+            [
+                "API calls",
+                " · ".join(f"{_in_words(system)} {count:,}" for system, count in summary["api_calls"].items()),
+            ],
             ["duration", f"{summary['duration_s']:.1f} s"],
         ],
     )
     output.console.print()
-    output.console.print(f"Report      {summary['report']}", soft_wrap=True, highlight=False)
-    output.console.print(f"Workbook    {summary['workbook']}", soft_wrap=True, highlight=False)
-    output.console.print(
-        f"Dagster UI  {ui}" if ui else "Dagster UI  not running; start it with: tieout up",
-        soft_wrap=True,
-        highlight=False,
+    output.console.print(f"{summary['headline']}.", style="bold", highlight=False)
+    output.console.print()
+    output.print_places(
+        [
+            ("Report", summary["report"]),
+            ("Workbook", summary["workbook"]),
+            ("Dagster UI", ui or "not running; start it with: tieout up"),
+        ]
     )
 
 
@@ -96,12 +105,12 @@ def _verdicts(summary: Mapping[str, Any]) -> list[str]:
     return [verdict for verdict in order if any(verdict in counts for counts in summary["reconciliation"].values())]
 
 
-def _change_rows(changes: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[list[str]]:
+def _change_rows(what: str, changes: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[list[str]]:
     return [
         [
-            f"changes in {system}",
+            f"{what} {_in_words(system)}",
             " · ".join(
-                f"{entity}: {done['created']:,} created, {done['updated']:,} updated"
+                f"{_in_words(entity)}: {done['created']:,} created, {done['updated']:,} updated"
                 for entity, done in entities.items()
             ),
         ]
@@ -109,5 +118,16 @@ def _change_rows(changes: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list
     ]
 
 
-def _amount(text: str) -> str:
-    return f"{Decimal(text):,}"
+def _tie_out_cells(row: Mapping[str, str]) -> list[str]:
+    unexplained = Decimal(row["difference"]) - Decimal(row["explained"])
+    amounts = [Decimal(row[name]) for name in ("salesforce", "d365", "difference")]
+    return [row["company"], row["currency"], *(f"{amount:,}" for amount in (*amounts, unexplained))]
+
+
+def _open_breaks(summary: Mapping[str, Any]) -> str:
+    waiting, settling = summary["waiting_for_a_person"], summary["open_breaks"] - summary["waiting_for_a_person"]
+    return f"{waiting:,} for a person · {settling:,} that the next run settles"
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ").replace("salesforce", "Salesforce").replace("d365", "D365")

@@ -10,45 +10,31 @@ from pipelines.services.home import Home
 from tieout.settings import Settings
 
 
-def bring_up(*, seed: str | None, port: int, detach: bool, run_first: bool) -> int:
+def bring_up(*, seed: str | None, port: int, detach: bool, run_first: bool) -> None:
     """Start everything, run the main job first if asked to, and stay until Ctrl-C unless detached."""
     settings = Settings.from_environment()
     running = supervisor.start_embedded(settings, seed=seed, say=output.say)
     try:
         _prepare_database(running.settings)
         web = supervisor.start_web(running.settings, port=port, say=output.say)
-        code = 0
         if run_first:
             from pipelines.cli.run import print_summary, summary_of_run
 
-            summary = summary_of_run(running.settings)
-            print_summary(summary, supervisor.web_address(settings))
-            # Open breaks are news, not a failure of starting up.
-            code = 0
+            # Open breaks are news, not a failure of starting up: the exit code stays 0.
+            print_summary(summary_of_run(running.settings), supervisor.web_address(settings))
         else:
-            output.console.print(f"Dagster UI  {supervisor.web_address(settings)}", highlight=False)
-        for service in running.services:
-            output.console.print(
-                f"{service.name}  {service.address}  (TLS {service.details['tls_url']})",
-                soft_wrap=True,
-                highlight=False,
-            )
-        if running.services:
-            output.console.print(
-                f"Certificate authority of the sandboxes  {running.services[0].details['ca']}",
-                soft_wrap=True,
-                highlight=False,
-            )
+            output.print_places([("Dagster UI", str(supervisor.web_address(settings)))])
+        output.print_places(_sandbox_places(running))
     except BaseException:
         supervisor.stop_all(settings)
         raise
+    output.console.print()
     if detach:
         output.console.print("All of it runs on in the background. Stop it with: make down", highlight=False)
-        return code
+        return
     output.console.print("Ctrl-C stops all of it.", highlight=False)
     _wait_for_a_signal([service.name for service in (*running.services, *web)], Home(settings.home))
     supervisor.stop_all(settings)
-    return code
 
 
 def take_down() -> None:
@@ -79,6 +65,15 @@ def serve_sandboxes(*, seed: str | None) -> None:
             processes.stop(home, service)
 
 
+def _sandbox_places(running: supervisor.Embedded) -> list[tuple[str, str]]:
+    places = [
+        (f"{sandboxes.title_of(service)} sandbox", f"{service.address}  (TLS {service.details['tls_url']})")
+        for service in running.services
+    ]
+    # One authority signed the certificates of both.
+    return places + [("Their certificates", service.details["ca"]) for service in running.services[:1]]
+
+
 def _prepare_database(settings: Settings) -> None:
     import dagster as dg
 
@@ -86,7 +81,7 @@ def _prepare_database(settings: Settings) -> None:
     from resources.ledger import upgrade
 
     assert settings.database_url is not None
-    output.say("Database …")
+    output.say("Preparing the database …")
     upgrade(settings.database_url)
     # Dagster's tables are made here, once, instead of by the web server and the daemon at the same moment.
     with dg.DagsterInstance.get() as instance:

@@ -16,6 +16,7 @@ CLIENT_SECRET = "sandbox-secret"
 TENANT_ID = "11111111-2222-3333-4444-555555555555"
 
 PORTS = {"salesforce": (8210, 8211), "d365": (8220, 8221)}
+TITLES = {"salesforce": "Salesforce", "d365": "D365"}
 _READY_S = 60.0
 
 
@@ -50,6 +51,11 @@ def start(home: Home, system: str) -> Service:
         ready=_ready,
         timeout_s=_READY_S,
     )
+
+
+def title_of(service: Service) -> str:
+    """`Salesforce` or `D365`."""
+    return TITLES[service.name.removeprefix("sandbox-")]
 
 
 def client_environment(services: Mapping[str, Service]) -> dict[str, str]:

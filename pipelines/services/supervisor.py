@@ -43,7 +43,8 @@ def start_embedded(settings: Settings, *, seed: str | None, say: Callable[[str],
         )
     database_url, started_postgres = settings.database_url, False
     if database_url is None:
-        say("Postgres …")
+        if not postgres.is_running(home):
+            say("Starting Postgres …")
         database_url, started_postgres = postgres.start(home)
     services: dict[str, Service] = {}
     started: list[Service] = []
@@ -53,7 +54,7 @@ def start_embedded(settings: Settings, *, seed: str | None, say: Callable[[str],
         for system in systems:
             service = processes.running(home, f"sandbox-{system}")
             if service is None:
-                say(f"Sandbox of {system} …")
+                say(f"Starting the {sandboxes.TITLES[system]} sandbox …")
                 service = sandboxes.start(home, system)
                 started.append(service)
             services[system] = service
@@ -88,7 +89,7 @@ def start_web(settings: Settings, *, port: int, say: Callable[[str], None]) -> l
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     started: list[Service] = []
     if processes.running(home, "dagster-webserver") is None:
-        say("Dagster UI …")
+        say("Starting the Dagster UI …")
         free = processes.free_port(port)
         url = f"http://127.0.0.1:{free}"
         started.append(

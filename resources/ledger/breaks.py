@@ -6,15 +6,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Engine, case, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, literal_column, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from resources.ledger.decisions import Decision, append_decisions
 from resources.ledger.instants import utc_now
 from resources.ledger.tables import break_
 from tieout.errors import RecordError
+from tieout.reconciliation import Verdict
 
 _CHUNK = 5_000
+# What stands in `field` where a break is about the whole record.
+_VERDICTS = [verdict.value for verdict in Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ class Breaks:
         """Open, keep or reopen what was found, in one transaction.
 
         Open breaks of `whole_entities` that were not found are closed: name only entities that were compared as a whole. Those of records
-        in `unjudged_keys` (Salesforce ids and D365 keys, in flight or in quarantine) were not looked at and stay as they are.
+        in `unjudged_keys` (Salesforce ids and D365 keys, in flight or in quarantine) were not looked at and stay as they are, except that
+        a record has one verdict at a time: a new one about the whole record takes the place of the old one.
         """
         counted = {"opened": 0, "still_open": 0, "reopened": 0}
         rows = list({each.identity: asdict(each) | {"run_id": run_id} for each in found}.values())
@@ -100,13 +104,13 @@ class Breaks:
                 connection.execute(_opening(at), chunk)
             closed = 0
             if whole_entities:
+                judged = break_.c.salesforce_key.not_in(list(unjudged_keys)) & break_.c.d365_key.not_in(
+                    list(unjudged_keys)
+                )
                 statement = (
                     update(break_)
                     .where(break_.c.entity.in_(list(whole_entities)), break_.c.state == "open", break_.c.last_seen < at)
-                    .where(
-                        break_.c.salesforce_key.not_in(list(unjudged_keys)),
-                        break_.c.d365_key.not_in(list(unjudged_keys)),
-                    )
+                    .where(judged | _has_another_verdict(at))
                     .values(state="closed", closed_at=at, run_id=run_id)
                     .returning(break_.c.identity)
                 )
@@ -132,13 +136,11 @@ class Breaks:
             return [BreakRow(**row) for row in connection.execute(query.limit(limit)).mappings()]
 
     def get(self, identity: str) -> BreakRow:
-        """One break; RecordError where there is none."""
-        query = select(*(break_.c[name] for name in _SHOWN)).where(break_.c.identity == identity)
+        """One break, by its identity or a beginning of it that is unique; RecordError where there is none."""
         with self._engine.connect() as connection:
-            row = connection.execute(query).mappings().first()
-        if row is None:
-            raise _unknown(identity)
-        return BreakRow(**row)
+            whole = _whole_identity(connection, identity)
+            query = select(*(break_.c[name] for name in _SHOWN)).where(break_.c.identity == whole)
+            return BreakRow(**connection.execute(query).mappings().one())
 
     def counts(self) -> Mapping[str, int]:
         """State → number of breaks."""
@@ -148,24 +150,21 @@ class Breaks:
         return {state: found.get(state, 0) for state in ("open", "closed")}
 
     def comment(self, identity: str, text: str, who: str) -> None:
-        """Say something about a break; what was said before is in the decisions."""
+        """Say something about a break (identity as in `get`); what was said before is in the decisions."""
         self._decide(identity, "comment", text, who)
 
     def assign(self, identity: str, owner: str, who: str) -> None:
-        """Give a break to a person; an empty owner takes it back."""
+        """Give a break (identity as in `get`) to a person; an empty owner takes it back."""
         self._decide(identity, "owner", owner, who)
 
     def _decide(self, identity: str, column: str, value: str, who: str) -> None:
         action = {"comment": "comment", "owner": "assign"}[column]
         with self._engine.begin() as connection:
-            query = select(break_.c[column]).where(break_.c.identity == identity).with_for_update()
-            before = connection.execute(query).scalar_one_or_none()
-            if before is None:
-                raise _unknown(identity)
-            connection.execute(update(break_).where(break_.c.identity == identity).values({column: value}))
-            made = Decision(
-                "break", identity, action, who, before={column: before}, after={column: value}, at=utc_now()
-            )
+            whole = _whole_identity(connection, identity)
+            query = select(break_.c[column]).where(break_.c.identity == whole).with_for_update()
+            before = connection.execute(query).scalar_one()
+            connection.execute(update(break_).where(break_.c.identity == whole).values({column: value}))
+            made = Decision("break", whole, action, who, before={column: before}, after={column: value}, at=utc_now())
             append_decisions(connection, [made])
 
 
@@ -183,5 +182,24 @@ def _opening(at: datetime) -> Any:
     )
 
 
-def _unknown(identity: str) -> RecordError:
-    return RecordError(f"There is no break {identity!r}. `tieout breaks` lists them.")
+def _has_another_verdict(at: datetime) -> ColumnElement[bool]:
+    """Whether a break about a whole record was followed by one with another verdict on the same record, seen at `at`."""
+
+    def followed(*columns: str) -> ColumnElement[bool]:
+        named = [break_.c[name] for name in ("entity", *columns)]
+        return tuple_(*named).in_(select(*named).where(break_.c.last_seen == at, break_.c.field.in_(_VERDICTS)))
+
+    of_salesforce = break_.c.salesforce_key != ""
+    same_record = case((of_salesforce, followed("company", "salesforce_key")), else_=followed("company", "d365_key"))
+    return break_.c.field.in_(_VERDICTS) & same_record
+
+
+def _whole_identity(connection: Connection, beginning: str) -> str:
+    """The identity of the one break that begins so: tables show twelve characters of it, which are as good as all."""
+    query = select(break_.c.identity).where(break_.c.identity.startswith(beginning, autoescape=True)).limit(2)
+    found = list(connection.execute(query).scalars()) if beginning else []
+    if not found:
+        raise RecordError(f"There is no break {beginning!r}. `tieout breaks list` lists them.")
+    if len(found) > 1:
+        raise RecordError(f"More than one break begins with {beginning!r}. Give more characters of its identity.")
+    return str(found[0])

@@ -139,6 +139,9 @@ watermark = Table(
     Column("system", Text, primary_key=True),
     Column("table_name", Text, primary_key=True),
     Column("value", _INSTANT, nullable=False),
+    Column(
+        "landing_rules", Text, nullable=False, comment="digest of the rules by which the rows up to here were landed"
+    ),
     Column("run_id", Text, nullable=False),
     Column("updated_at", _INSTANT, nullable=False),
 )

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from resources.ledger.instants import utc_now
@@ -37,9 +37,14 @@ class Watermarks:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def get(self, system: str, table_name: str) -> datetime | None:
-        """The instant up to which a table was read; `None` before the first read."""
+    def get(self, system: str, table_name: str, landing_rules: str | None = None) -> datetime | None:
+        """The instant up to which a table was read; `None` before the first read.
+
+        With `landing_rules`: `None` also where its rows were landed by other rules, so that they are all read again.
+        """
         query = select(watermark.c.value).where(watermark.c.system == system, watermark.c.table_name == table_name)
+        if landing_rules is not None:
+            query = query.where(watermark.c.landing_rules == landing_rules)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none()
 
@@ -48,20 +53,28 @@ class Watermarks:
         with self._engine.connect() as connection:
             return {(row.system, row.table_name): row.value for row in connection.execute(select(watermark))}
 
-    def set(self, system: str, table_name: str, value: datetime, run_id: str) -> None:
+    def set(self, system: str, table_name: str, value: datetime, run_id: str, landing_rules: str = "") -> None:
         """Move a watermark forward. An older value changes nothing: two runs may end in any order."""
-        row = {"system": system, "table_name": table_name, "value": value, "run_id": run_id, "updated_at": utc_now()}
+        row = {
+            "system": system,
+            "table_name": table_name,
+            "value": value,
+            "landing_rules": landing_rules,
+            "run_id": run_id,
+            "updated_at": utc_now(),
+        }
         statement = upsert(watermark).values(row)
         with self._engine.begin() as connection:
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=[watermark.c.system, watermark.c.table_name],
                     set_={
-                        "value": func.greatest(watermark.c.value, statement.excluded.value),
+                        "value": statement.excluded.value,
+                        "landing_rules": statement.excluded.landing_rules,
                         "run_id": statement.excluded.run_id,
                         "updated_at": statement.excluded.updated_at,
                     },
-                    where=watermark.c.value < statement.excluded.value,
+                    where=watermark.c.value <= statement.excluded.value,
                 )
             )
 

@@ -32,3 +32,16 @@ def make_id(prefix: str, number: int) -> str:
         number, digit = divmod(number, 62)
         digits = _BASE62[digit] + digits
     return id18(prefix + _INSTANCE + digits.rjust(_COUNTER_DIGITS, "0"))
+
+
+def number_of(record_id: str) -> int:
+    """The number that `make_id` was given."""
+    number = 0
+    for digit in record_id[15 - _COUNTER_DIGITS : 15]:
+        number = number * 62 + _BASE62.index(digit)
+    return number
+
+
+def ids_of(prefix: str) -> str:
+    """The GLOB pattern of all ids that `make_id` makes with this prefix."""
+    return f"{prefix}{_INSTANCE}*"

@@ -22,7 +22,7 @@ from sandbox.salesforce.catalogue import (
     USER_ID,
     USERNAME,
 )
-from sandbox.salesforce.ids import id18, is_id, make_id
+from sandbox.salesforce.ids import id18, ids_of, is_id, make_id, number_of
 from sandbox.salesforce.opportunity_rules import derived
 from sandbox.salesforce.schema import NUMBER_TYPES, Field, SObject
 
@@ -107,12 +107,10 @@ class Store:
         free = self._free_ids.get(name)
         if not free:
             with self.transaction() as connection:
-                connection.execute(
-                    "INSERT INTO _counter VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + ?",
-                    (name, ID_BLOCK, ID_BLOCK),
-                )
-                last = connection.execute("SELECT value FROM _counter WHERE name = ?", (name,)).fetchone()[0]
-            free = range(last - ID_BLOCK + 1, last + 1)
+                reserved = connection.execute("SELECT value FROM _counter WHERE name = ?", (name,)).fetchone()
+                last = max(reserved[0] if reserved else 0, self._highest_given_number(name))
+                connection.execute("INSERT OR REPLACE INTO _counter VALUES (?, ?)", (name, last + ID_BLOCK))
+            free = range(last + 1, last + ID_BLOCK + 1)
         self._free_ids[name] = free[1:]
         return free[0]
 
@@ -155,6 +153,14 @@ class Store:
                     ' AND "Id" IN (SELECT "OpportunityId" FROM "OpportunityLineItem" WHERE "IsDeleted" = 0)'
                 )
         return inserted
+
+    def _highest_given_number(self, name: str) -> int:
+        """The highest number among the ids of a table: seeds may bring ids that an org like this one has made."""
+        if name not in CATALOGUE:
+            return 0
+        pattern = ids_of(CATALOGUE[name].prefix)
+        highest = self.connection.execute(f'SELECT max("Id") FROM "{name}" WHERE "Id" GLOB ?', (pattern,)).fetchone()[0]
+        return number_of(highest) if highest else 0
 
     def _defaults(self, sobject: SObject) -> dict[str, object]:
         """Every column's value in a record that says nothing of it."""

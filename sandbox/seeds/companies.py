@@ -42,7 +42,9 @@ COMPANIES = {
         Company("usmf", "Contoso Entertainment System USA", "US", "USD", "en-US", "GMTMINUS0500EASTERNTIME"),
         Company("camf", "Contoso Canada", "CA", "CAD", "en-US", "GMTMINUS0500EASTERNTIME"),
         Company("gbsi", "Contoso Orange Juice", "GB", "GBP", "en-GB", "GMT_COORDINATEDUNIVERSALTIME"),
-        Company("demf", "Contoso Entertainment System Germany", "DE", "EUR", "de", "GMTPLUS0100_AMSTERDAM_BERLIN_BERN_ROME"),
+        Company(
+            "demf", "Contoso Entertainment System Germany", "DE", "EUR", "de", "GMTPLUS0100_AMSTERDAM_BERLIN_BERN_ROME"
+        ),
         Company("frsi", "Contoso France", "FR", "EUR", "fr", "GMTPLUS0100BRUSSELS_COPENHAGEN_MADRID"),
         Company("ausi", "Contoso Australia", "AU", "AUD", "en-AU", "GMTPLUS1000CANBERRA_MELBOURNE_SYDNEY"),
     )

@@ -131,6 +131,22 @@ def test_a_break_of_a_record_that_was_not_judged_stays_open(ledger: Ledger) -> N
     assert [row.identity for row in ledger.breaks.find()] == ["b1", "b2"]
 
 
+def test_a_new_verdict_on_a_record_takes_the_place_of_the_old_one_and_leaves_its_fields_alone(ledger: Ledger) -> None:
+    """A record in quarantine has no field that could be looked at, but that it is there is known."""
+    missing = a_break("b1", salesforce_key="001A", field="only_in_salesforce")
+    street = a_break("b2", salesforce_key="001A", d365_key="C-1", field="street")
+    of_another = a_break("b3", salesforce_key="001B", field="only_in_salesforce")
+    ledger.breaks.record([missing, street, of_another], "run 1", NOW)
+
+    waiting = a_break("b4", salesforce_key="001A", d365_key="C-1", field="quarantined")
+    counts = ledger.breaks.record(
+        [waiting], "run 2", LATER, whole_entities=["customer"], unjudged_keys={"001A", "C-1", "001B"}
+    )
+
+    assert counts.closed == 1
+    assert {row.identity for row in ledger.breaks.find()} == {"b2", "b3", "b4"}
+
+
 def test_a_break_that_does_not_exist_is_named(ledger: Ledger) -> None:
     with pytest.raises(RecordError, match="no break 'b9'"):
         ledger.breaks.comment("b9", "?", who="ann")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.salesforce.ids import make_id
 from sandbox.salesforce.store import FILE_NAME, Store
 from tests.sandbox_salesforce.running_org import Sandbox
 
@@ -74,6 +75,17 @@ def test_ids_are_never_given_twice_even_over_restarts(tmp_path: Path) -> None:
         given += [store.next_id("Account") for _ in range(1500)]
         store.close()
     assert len(set(given)) == len(given)
+
+
+def test_ids_go_on_behind_those_that_a_seed_brought(tmp_path: Path) -> None:
+    """A seed made from an export of this very sandbox brings ids that its counter never gave."""
+    exported = make_id("001", 2)
+    store = Store(tmp_path / FILE_NAME)
+
+    store.insert_many("Account", [{"Id": exported, "Name": "Exported"}])
+
+    assert store.next_id("Account") > exported
+    store.close()
 
 
 def test_everything_survives_a_restart(own_org: Callable[[], Sandbox]) -> None:

@@ -32,7 +32,7 @@ WITH {_chain(ctes)}
 SELECT record.salesforce_key, record.d365_lake_key, record.company, record.is_primary,
     coalesce(customer.number, bad_customer.number) AS d365_key,
     coalesce(account.currency, customer.currency, '') AS currency,
-    coalesce(account.label, customer.label) AS label,
+    coalesce(account.label, bad_account.label, customer.label) AS label,
     account._key IS NOT NULL AND customer._key IS NOT NULL AS is_pair,
     bad_account._key IS NOT NULL OR bad_customer._key IS NOT NULL AS is_quarantined,
     {_is_repeated("customer")} AS is_repeated,
@@ -56,11 +56,11 @@ def order_record_statement(contracts: Contracts) -> str:
     return f"""CREATE OR REPLACE TEMP TABLE sales_order_record AS
 WITH {_chain(ctes)}
 SELECT record.salesforce_key, record.d365_lake_key, true AS is_primary,
-    coalesce(sales_order.company, bad_order.company, opportunity.company, account.company, {NO_COMPANY}) AS company,
+    coalesce(sales_order.company, bad_order.company, opportunity.company, bad_opportunity.company, account.company, {NO_COMPANY}) AS company,
     coalesce(sales_order.number, bad_order.number) AS d365_key,
     coalesce(opportunity.currency, sales_order.currency, '') AS currency,
     coalesce(sales_order.currency, '') AS d365_currency,
-    coalesce(opportunity.label, sales_order.number) AS label,
+    coalesce(opportunity.label, bad_opportunity.label, sales_order.number) AS label,
     CASE WHEN opportunity.is_in_scope THEN opportunity.amount END AS salesforce_amount,
     CASE WHEN NOT sales_order.is_canceled THEN sales_order.amount END AS d365_amount,
     opportunity.account_id, coalesce(opportunity.lines, 0) AS lines,
@@ -147,9 +147,9 @@ def _customer_here(contract: Contract) -> str:
 
 
 def _quarantined_customers(contract: Contract) -> str:
-    company = f"nullif(lower(\"row\" ->> {literal(contract.link.company or '')}), '')"
+    company = f"nullif(lower({_received(contract.link.company)}), '')"
     return f"""bad_account AS (
-    SELECT DISTINCT ON (_key) _key, coalesce({company}, {NO_COMPANY}) AS company
+    SELECT DISTINCT ON (_key) _key, coalesce({company}, {NO_COMPANY}) AS company, {_received(contract.field("name").salesforce)} AS label
     FROM quarantined_in_salesforce WHERE table_name = {literal(contract.salesforce.table)}
 ),
 bad_customer AS (
@@ -251,8 +251,10 @@ def _quarantined_orders(contract: Contract) -> str:
     lines = lines_of(contract)
     # A parent key that is a bare order number gets its company from the key of the line.
     parent = "CASE WHEN contains(parent_key, '|') THEN lower(parent_key) ELSE split_part(_key, '|', 1) || '|' || lower(parent_key) END"
+    name = "Name" if "Name" in contract.salesforce.extra else None
     return f"""bad_opportunity AS (
-    SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row"
+    SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row",
+        nullif(lower(any_value({_received(contract.link.company)})), '') AS company, any_value({_received(name)}) AS label
     FROM (
         SELECT _key, false AS is_by_line, "row"
         FROM quarantined_in_salesforce WHERE table_name = {literal(contract.salesforce.table)}
@@ -352,6 +354,11 @@ def _open_joins(entity: str, *, same_company: bool) -> str:
     return f"""LEFT JOIN ({first} 'salesforce') AS {sf}
     ON {sf}.key = record.salesforce_key AND record.d365_lake_key IS NULL{company}
 LEFT JOIN ({first} 'd365') AS {d365} ON {d365}.key = record.d365_lake_key AND record.salesforce_key IS NULL"""
+
+
+def _received(column: str | None) -> str:
+    """A value of a quarantined row, as it was received; some of a row that is wrong in one place can be read all the same."""
+    return f'"row" ->> {literal(column)}' if column else "NULL::VARCHAR"
 
 
 def _lower(column: str | None) -> str:

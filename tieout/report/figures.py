@@ -74,8 +74,8 @@ def seconds(duration_s: float) -> str:
 
 
 def words(name: str) -> str:
-    """A name of the code as a reader's word: `in_doubt` → `In doubt`, `sales_order` → `Sales order`."""
+    """A name of the code as a reader's word: `in_doubt` → `In doubt`, `sales_order` → `Sales order`, `line.amount` → `Line: amount`."""
     if name in _WORDS:
         return _WORDS[name]
-    spaced = " ".join(_NAMES.get(word, word) for word in name.replace("_", " ").split())
+    spaced = " ".join(_NAMES.get(word, word) for word in name.replace("_", " ").replace(".", ": ", 1).split())
     return spaced[:1].upper() + spaced[1:]

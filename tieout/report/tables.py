@@ -266,7 +266,7 @@ def _sources(report: Report) -> Table:
 
 def _versions(report: Report) -> Table:
     columns = (
-        _column("Lake table", "key", "table", 36),
+        _column("Lake table", "key", "table", 30),
         _column("Version", "count", "version", 10),
         _column("Rows", "count", "rows", 12),
     )

@@ -65,6 +65,6 @@ comparable AS (
     FROM typed
 )
 SELECT *,
-       CAST(hash("dataAreaId", "SalesOrderNumber", "OrderingCustomerAccountNumber", "CurrencyCode", "CustomerRequisitionNumber", "RequestedShippingDate", "SalesOrderStatus", "SalesOrderProcessingStatus", "CustomersOrderReference", "InvoiceCustomerAccountNumber", "SalesOrderName", "RequestedReceiptDate", "ConfirmedShippingDate", "OrderCreationDateTime", "DefaultShippingSiteId", "DefaultShippingWarehouseId") >> 1 AS BIGINT) AS _row_hash,
+       CAST(hash("dataAreaId", "SalesOrderNumber", "OrderingCustomerAccountNumber", "CurrencyCode", "CustomerRequisitionNumber", "RequestedShippingDate", "SalesOrderStatus", "SalesOrderProcessingStatus", "CustomersOrderReference", "InvoiceCustomerAccountNumber", "SalesOrderName", "RequestedReceiptDate", "ConfirmedShippingDate", "OrderCreationDateTime", "DefaultShippingSiteId", "DefaultShippingWarehouseId", "cmp_customer", "cmp_currency", "cmp_purchase_order", "cmp_requested_ship_date", "cmp_order_status") >> 1 AS BIGINT) AS _row_hash,
        CAST(hash("cmp_currency", "cmp_purchase_order", "cmp_order_status") >> 1 AS BIGINT) AS _compare_hash
 FROM comparable

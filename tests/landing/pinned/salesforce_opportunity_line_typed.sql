@@ -64,6 +64,6 @@ comparable AS (
     FROM typed
 )
 SELECT *,
-       CAST(hash("Id", "OpportunityId", "SortOrder", "ProductCode", "Quantity", "UnitPrice", "Discount", "TotalPrice", "IsDeleted", "Product2Id", "CurrencyIsoCode", "ServiceDate", "CreatedDate", "LastModifiedDate", "SystemModstamp") >> 1 AS BIGINT) AS _row_hash,
+       CAST(hash("Id", "OpportunityId", "SortOrder", "ProductCode", "Quantity", "UnitPrice", "Discount", "TotalPrice", "IsDeleted", "Product2Id", "CurrencyIsoCode", "ServiceDate", "CreatedDate", "LastModifiedDate", "SystemModstamp", "cmp_line_number", "cmp_product", "cmp_quantity", "cmp_unit_price", "cmp_discount", "cmp_amount") >> 1 AS BIGINT) AS _row_hash,
        CAST(hash("cmp_product") >> 1 AS BIGINT) AS _compare_hash
 FROM comparable

@@ -65,7 +65,7 @@ customer_here AS (
     FROM customer
 ),
 bad_account AS (
-    SELECT DISTINCT ON (_key) _key, coalesce(nullif(lower("row" ->> 'ERP_Company__c'), ''), '') AS company
+    SELECT DISTINCT ON (_key) _key, coalesce(nullif(lower("row" ->> 'ERP_Company__c'), ''), '') AS company, "row" ->> 'Name' AS label
     FROM quarantined_in_salesforce WHERE table_name = 'account'
 ),
 bad_customer AS (
@@ -114,7 +114,7 @@ sibling AS (
 SELECT record.salesforce_key, record.d365_lake_key, record.company, record.is_primary,
     coalesce(customer.number, bad_customer.number) AS d365_key,
     coalesce(account.currency, customer.currency, '') AS currency,
-    coalesce(account.label, customer.label) AS label,
+    coalesce(account.label, bad_account.label, customer.label) AS label,
     account._key IS NOT NULL AND customer._key IS NOT NULL AS is_pair,
     bad_account._key IS NOT NULL OR bad_customer._key IS NOT NULL AS is_quarantined,
     coalesce(record.salesforce_key IN (SELECT _key FROM customer_repeated), false) OR coalesce(record.d365_lake_key IN (SELECT _key FROM customer_repeated), false) AS is_repeated,

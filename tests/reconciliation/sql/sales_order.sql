@@ -105,7 +105,8 @@ order_here AS (
     LEFT JOIN sales_order_line_total AS line_total ON line_total.order_key = sales_order._key
 ),
 bad_opportunity AS (
-    SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row"
+    SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row",
+        nullif(lower(any_value("row" ->> 'ERP_Company__c')), '') AS company, any_value("row" ->> 'Name') AS label
     FROM (
         SELECT _key, false AS is_by_line, "row"
         FROM quarantined_in_salesforce WHERE table_name = 'opportunity'
@@ -174,11 +175,11 @@ named_opportunity AS (
     GROUP BY naming.lake_key
 )
 SELECT record.salesforce_key, record.d365_lake_key, true AS is_primary,
-    coalesce(sales_order.company, bad_order.company, opportunity.company, account.company, '') AS company,
+    coalesce(sales_order.company, bad_order.company, opportunity.company, bad_opportunity.company, account.company, '') AS company,
     coalesce(sales_order.number, bad_order.number) AS d365_key,
     coalesce(opportunity.currency, sales_order.currency, '') AS currency,
     coalesce(sales_order.currency, '') AS d365_currency,
-    coalesce(opportunity.label, sales_order.number) AS label,
+    coalesce(opportunity.label, bad_opportunity.label, sales_order.number) AS label,
     CASE WHEN opportunity.is_in_scope THEN opportunity.amount END AS salesforce_amount,
     CASE WHEN NOT sales_order.is_canceled THEN sales_order.amount END AS d365_amount,
     opportunity.account_id, coalesce(opportunity.lines, 0) AS lines,

@@ -166,6 +166,12 @@ def _records_of_the_lake() -> None:
         sa.Column("system", sa.Text, nullable=False),
         sa.Column("table_name", sa.Text, nullable=False),
         sa.Column("value", INSTANT, nullable=False),
+        sa.Column(
+            "landing_rules",
+            sa.Text,
+            nullable=False,
+            comment="digest of the rules by which the rows up to here were landed",
+        ),
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("system", "table_name", name="pk_watermark"),

@@ -1,0 +1,197 @@
+"""What keeps running and what dies: `up` and `down` leave no process behind, and a run that is killed leaves nothing in the way of the next."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+import pytest
+import requests
+
+from pipelines.services.dagster_instance import POOLS
+from resources.ledger import Ledger
+from tests.pipeline.business import orders_due
+from tests.pipeline.installation import Finished, Installation, Run, fresh_home
+from tests.pipeline.reading import HEADERS, LINES, effects_of
+from tieout.delivery import State
+
+PATIENCE_S = 60.0
+HELD_BACK_S = 4.0
+"""How long D365 takes for the batch of orders: the run is killed meanwhile, and the batch takes effect afterwards."""
+
+_LOCATION = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
+    location { name } jobs { name } schedules { name scheduleState { status } } } } } }"""
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    """Wait, but not for ever."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every living process that was started for a home: our own, and Postgres', which has it in its command."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            is_ours = process.environ().get("TIEOUT_HOME") == str(home) or str(home) in " ".join(process.cmdline())
+            if is_ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+# --- up and down --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UpAndDown:
+    """What `up --detach` left running and showed, and what was left after `down`."""
+
+    up: Finished
+    running: list[str]
+    location: dict[str, Any]
+    down: Finished
+    left: list[psutil.Process]
+    again: Finished
+
+
+@pytest.fixture(scope="module")
+def up_and_down() -> Iterator[UpAndDown]:
+    with fresh_home() as installation:
+        up = installation.tieout("up", "--detach", "--port", "0")
+        running = [process.name() for process in processes_of(installation.home)]
+        installation.find_systems()
+        url = next(line.split()[-1] for line in up.stdout.splitlines() if line.startswith("Dagster UI"))
+        answer = requests.post(f"{url}/graphql", json={"query": _LOCATION}, timeout=PATIENCE_S).json()
+        down = installation.tieout("down")
+        left = processes_of(installation.home)
+        yield UpAndDown(
+            up, running, answer["data"]["repositoriesOrError"]["nodes"][0], down, left, installation.tieout("down")
+        )
+
+
+def test_up_returns_when_everything_answers(up_and_down: UpAndDown) -> None:
+    assert up_and_down.up.code == 0, up_and_down.up.stderr
+    assert "Stop it with: make down" in up_and_down.up.stdout
+    assert len(up_and_down.running) >= 5
+
+
+def test_the_ui_shows_the_code_location_with_its_jobs_and_schedules(up_and_down: UpAndDown) -> None:
+    location = up_and_down.location
+
+    assert location["location"] == {"name": "tieout"}
+    assert {job["name"] for job in location["jobs"]} >= {"main", "full_reconciliation", "backfill_sales_orders"}
+    schedules = {each["name"]: each["scheduleState"]["status"] for each in location["schedules"]}
+    assert schedules == {"every_quarter_of_an_hour": "STOPPED", "every_night": "STOPPED"}
+
+
+def test_down_leaves_no_process(up_and_down: UpAndDown) -> None:
+    assert up_and_down.down.code == 0, up_and_down.down.stderr
+    for name in ("dagster-daemon", "dagster-webserver", "sandbox-salesforce", "sandbox-d365", "postgres"):
+        assert name in up_and_down.down.stdout
+    assert up_and_down.left == []
+
+
+def test_a_second_down_has_nothing_to_do(up_and_down: UpAndDown) -> None:
+    assert up_and_down.again.code == 0
+    assert up_and_down.again.stdout == "Nothing was running.\n"
+
+
+# --- a run that is killed -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Killed:
+    """A run that was killed while D365 had its batch of orders, and the place in D365's journal before it."""
+
+    run_id: str
+    due: list[str]
+    place: int
+
+
+@pytest.fixture(scope="module")
+def killed(installation: Installation) -> Killed:
+    place = installation.d365.position()
+    due = orders_due(installation, installation.books())
+    # The first two batches are the customers' creations and changes, the third has the orders.
+    installation.d365.post("faults", {"kind": "delay", "path": "$batch", "after": 2, "delay_s": HELD_BACK_S})
+    log = (installation.home / "killed.log").open("w")
+    process = installation.start_tieout("run", "--json", stdout=log, stderr=log)
+    try:
+        wait_until(lambda: installation.d365.struck(place) or process.poll() is not None)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        log.close()
+    assert installation.d365.struck(place), (installation.home / "killed.log").read_text()
+    with dg.DagsterInstance.get() as instance:
+        [run] = instance.get_runs()
+        assert run.status is dg.DagsterRunStatus.STARTED
+    return Killed(run.run_id, due, place)
+
+
+@pytest.fixture(scope="module")
+def next_run(installation: Installation, killed: Killed) -> Run:  # noqa: ARG001 the order
+    return installation.run()
+
+
+@pytest.fixture(scope="module")
+def last_run(installation: Installation, killed: Killed, next_run: Run) -> Run:  # noqa: ARG001 the order
+    wait_until(lambda: effects_of(installation.d365.effects(killed.place), HEADERS, "created"))
+    return installation.run()
+
+
+def test_a_killed_run_is_marked_as_failed_by_the_next(killed: Killed, next_run: Run) -> None:  # noqa: ARG001
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(killed.run_id)
+
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_the_places_of_a_killed_run_in_the_pools_are_free_again(next_run: Run) -> None:
+    with dg.DagsterInstance.get() as instance:
+        pools = {pool: instance.event_log_storage.get_concurrency_info(pool) for pool in POOLS}
+        status = instance.get_run_by_id(next_run.run_id)
+
+    assert status is not None
+    assert status.status is dg.DagsterRunStatus.SUCCESS
+    assert {pool: (info.slot_count, info.active_slot_count) for pool, info in pools.items()} == {
+        pool: (limit, 0) for pool, limit in POOLS.items()
+    }
+
+
+def test_no_order_is_made_twice_although_nobody_heard_the_answer(
+    installation: Installation,
+    killed: Killed,
+    last_run: Run,  # noqa: ARG001
+) -> None:
+    effects = installation.d365.effects(killed.place)
+
+    made = Counter(effect["values"]["CustomersOrderReference"] for effect in effects_of(effects, HEADERS, "created"))
+    assert made == Counter(killed.due)
+    lines = Counter(effect["values"]["OrderLineReference"] for effect in effects_of(effects, LINES, "created"))
+    assert set(lines.values()) == {1}
+
+
+def test_the_runs_after_it_finish_its_work(installation: Installation, killed: Killed, last_run: Run) -> None:
+    with Ledger.opened(installation.database_url or "") as ledger:
+        counts = {state: count for state, count in ledger.deliveries.counts("sales_order").items() if count}
+    written = {
+        row["Id"]: row["ERP_Order_Number__c"]
+        for row in installation.books().salesforce("SELECT Id, ERP_Order_Number__c FROM Opportunity")
+    }
+
+    assert counts == {State.CONFIRMED: len(killed.due), State.REJECTED: 1}
+    assert all(written[key] and written[key].endswith(f"/T-{key}") for key in killed.due)
+    assert last_run.summary["deliveries"].get("in_doubt", 0) == 0
