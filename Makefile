@@ -14,7 +14,7 @@ demo: $(VENV)/.installed  ## real orders from a Salesforce to a D365, compared, 
 	@$(BIN)/tieout up --detach --seed generated:5000 --run
 
 test: $(VENV)/.installed $(VENV)/.browser  ## the whole suite: real Postgres, the sandboxes over HTTP, a real browser for the report
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed  ## style, types and import rules
 	$(BIN)/ruff check .
