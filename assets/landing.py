@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from resources.workbench import duckdb_connection, quarantine_key
 from tieout.contract import Table
 from tieout.landing import Landed, land
 from tieout.page_files import PageFiles
+
+LONGEST_READ_S = 4 * 3600
+"""Twice as long as a run may take (`max_runtime_seconds` in dagster.yaml)."""
 
 # The bad rows with what they break; `violations` is JSON text, a list of rule, field, value and reason.
 _QUARANTINED = """SELECT bad.*, broken.violations FROM bad JOIN (
@@ -52,7 +56,13 @@ class Stored:
 
 @contextmanager
 def landing_zone(base: Path) -> Iterator[Path]:
-    """A folder for raw pages that is gone afterwards, whatever happens: pages hold customers' data."""
+    """A folder for raw pages that is gone afterwards, whatever happens: pages hold customers' data.
+
+    What a killed run left in `base` goes as soon as no living one can be using it.
+    """
+    for left_behind in base.iterdir():
+        if time.time() - left_behind.stat().st_mtime > LONGEST_READ_S:
+            shutil.rmtree(left_behind, ignore_errors=True)
     folder = base / uuid.uuid4().hex
     folder.mkdir(parents=True)
     try:

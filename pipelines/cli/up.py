@@ -61,8 +61,7 @@ def serve_sandboxes(*, seed: str | None) -> None:
             output.console.print(f"export {name}={value}", soft_wrap=True, highlight=False)
         _wait_for_a_signal([service.name for service in services.values()], home)
     finally:
-        for service in started:
-            processes.stop(home, service)
+        processes.stop(home, *started)
 
 
 def _sandbox_places(running: supervisor.Embedded) -> list[tuple[str, str]]:

@@ -87,17 +87,21 @@ def start(
     raise SourceUnavailable(f"{name} {reason}. The end of {log_path}: {_tail(log_path)}")
 
 
-def stop(home: Home, service: Service) -> None:
-    """End the process, its children included, and wait for it; harmless when it has ended by itself."""
-    process = _process(service)
-    if process is not None:
-        family = [process, *process.children(recursive=True)]
-        process.terminate()
-        _, alive = psutil.wait_procs(family, timeout=STOP_TIMEOUT_S)
-        for survivor in alive:
+def stop(home: Home, *services: Service) -> None:
+    """End the processes together, their children included, and wait for them; harmless where one has ended by itself."""
+    families: list[psutil.Process] = []
+    for service in services:
+        process = _process(service)
+        if process is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
-                survivor.kill()
-    home.record(service.name).unlink(missing_ok=True)
+                families += [process, *process.children(recursive=True)]
+                process.terminate()
+    _, alive = psutil.wait_procs(families, timeout=STOP_TIMEOUT_S)
+    for survivor in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            survivor.kill()
+    for service in services:
+        home.record(service.name).unlink(missing_ok=True)
 
 
 def answers(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,8 +15,8 @@ from tieout.settings import PROJECT_ROOT, Settings
 
 WEB_PORT = 3000
 _WEB_READY_S = 180.0
-# The order in which services are stopped: nothing loses what it stands on.
-_ALL = ("dagster-daemon", "dagster-webserver", "sandbox-salesforce", "sandbox-d365")
+# The order in which services are stopped, those of a wave together: nothing loses what it stands on.
+_WAVES = (("dagster-daemon", "dagster-webserver"), ("sandbox-salesforce", "sandbox-d365"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,34 +88,41 @@ def start_web(settings: Settings, *, port: int, say: Callable[[str], None]) -> l
     """Start the Dagster web UI and its daemon unless they run. Needs the environment of `start_embedded`."""
     home = Home(settings.home)
     workspace = str(PROJECT_ROOT / "workspace.yaml")
-    started: list[Service] = []
+    starts: list[Callable[[], Service]] = []
     if processes.running(home, "dagster-webserver") is None:
-        say("Starting the Dagster UI …")
-        free = processes.free_port(port)
-        url = f"http://127.0.0.1:{free}"
-        started.append(
-            processes.start(
-                home,
-                "dagster-webserver",
-                processes.python("dagster_webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(free)),
-                environment={},
-                ready=lambda _: (url, {}) if processes.answers(f"{url}/server_info") else None,
-                timeout_s=_WEB_READY_S,
-            )
-        )
+        starts.append(lambda: _start_webserver(home, workspace, processes.free_port(port)))
     if processes.running(home, "dagster-daemon") is None:
-        started.append(
-            processes.start(
-                home,
-                "dagster-daemon",
-                processes.python("dagster._daemon", "run", "-w", workspace),
-                environment={},
-                # The daemon has no page of its own; this is what it says once it has loaded its instance.
-                ready=lambda printed: ("", {}) if "configured with the following daemons" in printed else None,
-                timeout_s=_WEB_READY_S,
-            )
-        )
-    return started
+        starts.append(lambda: _start_daemon(home, workspace))
+    if not starts:
+        return []
+    say("Starting the Dagster UI …")
+    # Each spends its first seconds importing Dagster; together they take little longer than one.
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda start: start(), starts))
+
+
+def _start_webserver(home: Home, workspace: str, port: int) -> Service:
+    url = f"http://127.0.0.1:{port}"
+    return processes.start(
+        home,
+        "dagster-webserver",
+        processes.python("dagster_webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)),
+        environment={},
+        ready=lambda _: (url, {}) if processes.answers(f"{url}/server_info") else None,
+        timeout_s=_WEB_READY_S,
+    )
+
+
+def _start_daemon(home: Home, workspace: str) -> Service:
+    return processes.start(
+        home,
+        "dagster-daemon",
+        processes.python("dagster._daemon", "run", "-w", workspace),
+        environment={},
+        # The daemon has no page of its own; this is what it says once it has loaded its instance.
+        ready=lambda printed: ("", {}) if "configured with the following daemons" in printed else None,
+        timeout_s=_WEB_READY_S,
+    )
 
 
 def web_address(settings: Settings) -> str | None:
@@ -127,11 +135,10 @@ def stop_all(settings: Settings) -> list[str]:
     """Stop every service of this home. Returns the names of those that ran."""
     home = Home(settings.home)
     stopped = []
-    for name in _ALL:
-        service = processes.running(home, name)
-        if service is not None:
-            processes.stop(home, service)
-            stopped.append(name)
+    for wave in _WAVES:
+        services = [service for name in wave if (service := processes.running(home, name)) is not None]
+        processes.stop(home, *services)
+        stopped += [service.name for service in services]
     if postgres.is_running(home):
         postgres.stop(home)
         stopped.append("postgres")
@@ -150,7 +157,6 @@ def _seed(home: Home, seed: str | None, say: Callable[[str], None]) -> None:
 
 
 def _stop(home: Home, started: list[Service], started_postgres: bool) -> None:
-    for service in reversed(started):
-        processes.stop(home, service)
+    processes.stop(home, *started)
     if started_postgres:
         postgres.stop(home)

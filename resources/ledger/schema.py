@@ -24,7 +24,14 @@ def connect(database_url: str) -> Engine:
         raise ConfigurationError(
             f"The ledger's address begins with {url.drivername}://. Write postgresql+psycopg2://, the driver that is installed."
         )
-    engine = create_engine(url, json_serializer=to_json, json_deserializer=from_json, pool_pre_ping=True)
+    engine = create_engine(
+        url,
+        json_serializer=to_json,
+        json_deserializer=from_json,
+        pool_pre_ping=True,
+        # Errors are logged, and the parameters of a statement are names and streets.
+        hide_parameters=True,
+    )
     address = url.render_as_string(hide_password=True)
 
     @event.listens_for(engine, "handle_error")

@@ -5,9 +5,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,12 +44,11 @@ class Run:
 
 @dataclass
 class Installation:
-    """Tieout with a home and a ledger of its own. `variables` win over the systems' environment."""
+    """Tieout with a home and a ledger of its own."""
 
     home: Path
     database_url: str
     systems: Systems
-    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,23 +58,23 @@ class Installation:
             "TIEOUT_DATABASE_URL": self.database_url,
             "DAGSTER_DISABLE_TELEMETRY": "yes",
             "GX_ANALYTICS_ENABLED": "false",
-            **self.variables,
         }
 
     @contextmanager
-    def environs(self, **changes: str) -> Iterator[None]:
+    def environs(self, changes: Mapping[str, str] | None = None) -> Iterator[None]:
         """This process has the installation's environment, with `changes`, until the end of the block."""
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in (self.environment | changes).items():
+            for name, value in {**self.environment, **(changes or {})}.items():
                 patch.setenv(name, value)
             yield
 
-    def run(self, *, only: Sequence[str] = (), checks: bool = False, **changes: str) -> Run:
+    def run(self, changes: Mapping[str, str] | None = None, *, only: Sequence[str] = (), checks: bool = False) -> Run:
         """Run the main job, or only the assets named (`salesforce/account`), with `changes` in the environment.
 
         Without the asset checks, unless asked for: they count what is told elsewhere, and take half the time.
         """
-        with self.environs(**changes), dg.DagsterInstance.ephemeral() as instance:
+        changes = changes or {}
+        with self.environs(changes), dg.DagsterInstance.ephemeral() as instance:
             result = job_of(changes.get("TIEOUT_CONTRACTS", ""), tuple(only), checks).execute_in_process(
                 instance=instance,
                 raise_on_error=False,
@@ -183,7 +182,7 @@ def job_of(contracts: str, only: tuple[str, ...], checks: bool) -> dg.JobDefinit
     definitions = _code_location(contracts)
     if checks and not only:
         return definitions.resolve_job_def(MAIN)
-    way = dg.AssetSelection.all() - dg.AssetSelection.assets(BACKFILL_KEY)
+    way: dg.AssetSelection = dg.AssetSelection.all() - dg.AssetSelection.assets(BACKFILL_KEY)
     if only:
         way = dg.AssetSelection.assets(*(name.split("/") for name in only))
     part = dg.define_asset_job("part", selection=way if checks else way.without_checks())

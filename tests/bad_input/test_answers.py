@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from resources.ledger.delivery_queries import DeliveryFilter
 from tests.bad_input.books import Books, Deal
 from tests.bad_input.conftest import Install
 from tests.bad_input.installation import Installation
@@ -108,6 +109,29 @@ def test_a_throttled_batch_is_sent_after_the_time_that_d365_asks_for_and_once(in
     assert (sent - refused).total_seconds() >= RETRY_AFTER_S
     assert sorted(d365.orders_made()) == sorted(deal.order for deal in deals)
     assert [outcomes(installation, deal) for deal in deals] == [["not_processed", "confirmed"]] * 2
+
+
+def test_orders_that_d365_may_not_take_from_us_any_more_stay_planned_and_go_with_the_next_run(install: Install) -> None:
+    """The registration of the application was removed between reading and writing: no token helps."""
+    installation, [deal] = an_installation(install, 1)
+    d365 = installation.systems.d365
+    d365.fault("refuse", method="POST", path="/data/$batch", status=401, times=2)
+
+    failed = installation.run(only=TO_THE_ORDERS)
+    with installation.ledger() as ledger:
+        [waiting] = ledger.deliveries.find(DeliveryFilter(business_key=deal.opportunity))
+    made_meanwhile = d365.orders_made()
+    again = installation.run(only=TO_THE_ORDERS)
+
+    assert not failed.success
+    assert failed.problem == (
+        "D365 at 127.0.0.1 does not accept the application (HTTP 401 without a text). Register client tieout-sandbox in D365 under "
+        "System administration > Setup > Microsoft Entra ID applications, and check that D365_URL is the environment's address."
+    )
+    assert (waiting.state, made_meanwhile) == ("planned", [])
+    assert again.success, again.problem
+    assert d365.orders_made() == [deal.order]
+    assert outcomes(installation, deal) == ["sign_in", "confirmed"]
 
 
 @pytest.fixture(scope="module")

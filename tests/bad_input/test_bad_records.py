@@ -381,6 +381,14 @@ def test_the_money_of_what_waits_is_explained_in_the_tie_out(morning: Morning, a
         assert all(row["difference"] == row["explained"] for row in summary["tie_out"])
 
 
+@pytest.mark.parametrize("kind", ["right and new", "strange number", "new strange number", *STRANGE_NAMES])
+def test_what_was_delivered_is_the_same_on_both_sides_in_the_next_run(
+    morning: Morning, afternoon: Findings, kind: str
+) -> None:
+    assert afternoon.verdict(morning.deals[kind].opportunity) == ("matched", None)
+    assert not [each for each in afternoon.breaks if each.salesforce_key == morning.deals[kind].account]
+
+
 @pytest.mark.usefixtures("afternoon")
 def test_no_order_was_made_twice_by_the_two_runs(morning: Morning) -> None:
     made = morning.installation.systems.d365.orders_made()

@@ -42,7 +42,7 @@ def doors(install: Install, impatient: None) -> Doors:  # noqa: ARG001 used for 
     installation = install(books)
     port = installation.systems.d365.url.rpartition(":")[2]
     failed = {
-        door: installation.run(**{name: value.format(port=port) for name, value in changes.items()})
+        door: installation.run({name: value.format(port=port) for name, value in changes.items()})
         for door, changes in CLOSED.items()
     }
     before = installation.systems.d365.orders_made()

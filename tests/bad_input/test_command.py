@@ -91,6 +91,7 @@ def test_a_run_that_cannot_be_done_ends_with_2_and_one_line_that_says_what_to_do
         "wrong. Put the secret's value (not its id) into D365_CLIENT_SECRET."
     )
     assert all(line.startswith("· ") for line in progress)
+    assert "· d365/customer failed" in progress
 
 
 def test_the_failed_run_sent_nothing_and_the_next_one_does_everything(commands: Commands) -> None:

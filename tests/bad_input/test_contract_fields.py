@@ -52,7 +52,7 @@ def test_a_property_that_d365_does_not_have_is_named_with_its_line(install: Inst
     customer = contracts / "customer.yaml"
     customer.write_text(customer.read_text().replace("d365: PrimaryContactEmail", "d365: PrimaryContactMail"))
 
-    run = installation.run(TIEOUT_CONTRACTS=str(contracts))
+    run = installation.run({"TIEOUT_CONTRACTS": str(contracts)})
 
     assert not run.success
     place = f"contracts/customer.yaml:{line_of(customer, 'd365: PrimaryContactMail')}"

@@ -8,7 +8,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from resources.ledger import Ledger, connect, upgrade
 from resources.ledger.attempts import AttemptResult, NewAttempt
@@ -84,3 +84,12 @@ def test_two_processes_may_upgrade_at_once(new_database: Callable[..., str]) -> 
 
     assert [process.wait(timeout=60) for process in both] == [0, 0]
     assert _differences_to_the_tables(url) == []
+
+
+def test_an_error_of_the_database_does_not_repeat_what_was_written(ledger_url: str) -> None:
+    """Errors end in logs, and the parameters of a statement are payloads with names and streets."""
+    with connect(ledger_url).connect() as connection, pytest.raises(DataError) as error:
+        connection.execute(text("select 1 / 0 where :name <> ''"), {"name": "Ingeborg Zwiebelfisch"})
+
+    assert "division by zero" in str(error.value)
+    assert "Zwiebelfisch" not in str(error.value)

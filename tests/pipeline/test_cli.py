@@ -1,4 +1,4 @@
-"""The command line as processes: what it prints where, its exit codes, and what a person can do to deliveries and breaks."""
+"""The command line: what it prints where, its exit codes, and what a person can do to deliveries and breaks."""
 
 import shutil
 import subprocess
@@ -84,7 +84,13 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
     ],
 )
 def test_a_wrong_command_line_is_answered_in_one_line(empty: Installation, arguments: list[str], words: str) -> None:
-    assert words in complaint_of(empty.tieout(*arguments))
+    assert words in complaint_of(empty.called(*arguments))
+
+
+def test_a_process_ends_with_the_same_line_and_code(empty: Installation) -> None:
+    called, process = (run("run", "--dryrun") for run in (empty.called, empty.tieout))
+
+    assert (called.code, called.stdout, called.stderr) == (process.code, process.stdout, process.stderr)
 
 
 # --- an environment that cannot be used ---------------------------------------------------------------------------------
@@ -101,20 +107,20 @@ def test_a_wrong_command_line_is_answered_in_one_line(empty: Installation, argum
 def test_an_environment_that_contradicts_itself_stops_the_start(
     empty: Installation, environment: dict[str, str], words: str
 ) -> None:
-    assert words in complaint_of(empty.tieout("run", environment=environment))
+    assert words in complaint_of(empty.called("run", environment=environment))
 
 
 def test_a_database_that_cannot_be_reached_is_named_without_its_password(empty: Installation) -> None:
     address = NOBODY.replace("nobody@", "nobody:topsecret@")
 
-    complaint = complaint_of(empty.tieout("deliveries", "list", environment={"TIEOUT_DATABASE_URL": address}))
+    complaint = complaint_of(empty.called("deliveries", "list", environment={"TIEOUT_DATABASE_URL": address}))
 
     assert "127.0.0.1" in complaint
     assert "topsecret" not in complaint
 
 
 def test_a_seed_beside_two_tenants_is_refused(used: Installation) -> None:
-    finished = used.tieout("run", "--seed", "generated:40", environment=tenants(used))
+    finished = used.called("run", "--seed", "generated:40", environment=tenants(used))
 
     assert complaint_of(finished) == (
         "--seed fills the sandboxes, and both tenants are set. Unset SALESFORCE_INSTANCE_URL and D365_URL."
@@ -135,7 +141,7 @@ def test_a_seed_that_cannot_be_read_leaves_the_home_as_it_was(empty: Installatio
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_good_installation(used: Installation) -> None:
-    finished = used.tieout("doctor", "--json")
+    finished = used.called("doctor", "--json")
 
     assert finished.code == DONE, finished.stderr
     assert finished.json["ok"]
@@ -161,7 +167,7 @@ def test_the_doctor_looks_at_the_rest_after_a_wrong_secret_and_a_missing_field(
     (contracts / "customer.yaml").write_text(text.replace("d365: PrimaryContactPhone", "d365: PrimaryContactFone"))
     environment = tenants(used) | {"SALESFORCE_CLIENT_SECRET": "wrong", "TIEOUT_CONTRACTS": str(contracts)}
 
-    finished = used.tieout("doctor", "--json", environment=environment)
+    finished = used.called("doctor", "--json", environment=environment)
 
     assert finished.code == NEEDS_A_PERSON
     advice = {each["what"]: each["advice"] for each in finished.json["findings"] if not each["ok"]}
@@ -172,14 +178,14 @@ def test_the_doctor_looks_at_the_rest_after_a_wrong_secret_and_a_missing_field(
 
 
 def test_the_report_repeats_the_summary_and_the_exit_code_of_the_latest_run(used: Installation, first_run: Run) -> None:
-    finished = used.tieout("report", "--json")
+    finished = used.called("report", "--json")
 
     assert finished.code == NEEDS_A_PERSON
     assert finished.json | {"duration_s": 0} == first_run.summary | {"duration_s": 0}
 
 
 def test_the_report_for_people_names_the_files(used: Installation, first_run: Run) -> None:
-    finished = used.tieout("report")
+    finished = used.called("report")
 
     assert first_run.summary["report"] in finished.stdout
     assert first_run.summary["workbook"] in finished.stdout
@@ -187,11 +193,11 @@ def test_the_report_for_people_names_the_files(used: Installation, first_run: Ru
 
 
 def test_there_is_no_report_before_the_first_run(empty: Installation) -> None:
-    assert "Make one with: tieout run" in complaint_of(empty.tieout("report", "--json"))
+    assert "Make one with: tieout run" in complaint_of(empty.called("report", "--json"))
 
 
 def test_contracts_that_are_right_are_named(empty: Installation) -> None:
-    finished = empty.tieout("contracts")
+    finished = empty.called("contracts")
 
     assert finished.code == DONE
     assert "are right: customer, product, sales_order." in finished.stdout
@@ -204,7 +210,7 @@ def test_a_wrong_contract_is_refused_with_file_and_line(empty: Installation, tmp
     lines[at - 1] = lines[at - 1].replace("salesforce", "sales")
     (contracts / "customer.yaml").write_text("\n".join(lines))
 
-    complaint = complaint_of(empty.tieout("contracts", environment={"TIEOUT_CONTRACTS": str(contracts)}))
+    complaint = complaint_of(empty.called("contracts", environment={"TIEOUT_CONTRACTS": str(contracts)}))
 
     assert f"customer.yaml:{at}:" in complaint
 
@@ -224,9 +230,9 @@ def test_deliveries_are_listed_and_counted_by_state(used: Installation, first_ru
 
 
 def test_a_table_for_people_keeps_keys_whole(used: Installation) -> None:
-    finished = used.tieout("deliveries", "list")
+    finished = used.called("deliveries", "list")
 
-    for delivery in used.tieout("deliveries", "list", "--json").json["deliveries"]:
+    for delivery in used.called("deliveries", "list", "--json").json["deliveries"]:
         assert delivery["d365_key"] in finished.stdout
 
 
@@ -234,7 +240,7 @@ def test_a_table_for_people_keeps_keys_whole(used: Installation) -> None:
 def test_a_delivery_is_shown_with_every_attempt(used: Installation, prefix: str) -> None:
     [key] = used.planted["customer_on_hold"]
 
-    shown = used.tieout("deliveries", "show", f"{prefix}{key}", "--json").json
+    shown = used.called("deliveries", "show", f"{prefix}{key}", "--json").json
 
     assert [each["state"] for each in shown["deliveries"]] == ["rejected"]
     assert [each["outcome"] for each in shown["attempts"]] == ["rejected"]
@@ -242,7 +248,7 @@ def test_a_delivery_is_shown_with_every_attempt(used: Installation, prefix: str)
 
 
 def test_a_delivery_that_does_not_exist_is_answered_with_where_to_look(used: Installation) -> None:
-    complaint = complaint_of(used.tieout("deliveries", "show", "006000000000000AAA"))
+    complaint = complaint_of(used.called("deliveries", "show", "006000000000000AAA"))
 
     assert complaint.startswith("There is no delivery of 006000000000000AAA. `tieout deliveries list`")
 
@@ -250,7 +256,7 @@ def test_a_delivery_that_does_not_exist_is_answered_with_where_to_look(used: Ins
 def test_what_was_not_refused_cannot_be_sent_again(used: Installation, first_run: Run) -> None:
     delivered = effects_of(first_run.d365, HEADERS, "created")[0]["key"]
 
-    assert "No rejected delivery" in complaint_of(used.tieout("deliveries", "redrive", delivered))
+    assert "No rejected delivery" in complaint_of(used.called("deliveries", "redrive", delivered))
 
 
 # --- breaks -------------------------------------------------------------------------------------------------------------
@@ -259,7 +265,7 @@ def test_what_was_not_refused_cannot_be_sent_again(used: Installation, first_run
 @pytest.fixture(scope="module")
 def listed(used: Installation) -> list[dict[str, Any]]:
     """The open breaks."""
-    finished = used.tieout("breaks", "list", "--json", "--limit", "1000")
+    finished = used.called("breaks", "list", "--json", "--limit", "1000")
     assert finished.code == DONE
     return list(finished.json["breaks"])
 
@@ -274,13 +280,13 @@ def test_breaks_are_listed_largest_amount_first(listed: list[dict[str, Any]], fi
 def test_a_break_is_found_by_the_characters_that_the_list_shows(
     used: Installation, listed: list[dict[str, Any]]
 ) -> None:
-    table = used.tieout("breaks", "list").stdout
+    table = used.called("breaks", "list").stdout
     wanted = listed[0]
     shown = next(
         line.split()[0] for line in table.splitlines() if wanted["identity"].startswith(line[:12].strip() or "-")
     )
 
-    found = used.tieout("breaks", "show", shown, "--json")
+    found = used.called("breaks", "show", shown, "--json")
 
     assert found.code == DONE
     assert found.json["identity"] == wanted["identity"]
@@ -290,8 +296,8 @@ def test_a_beginning_that_fits_several_breaks_is_refused(used: Installation, lis
     beginnings = [each["identity"][0] for each in listed]
     several = next(each for each in beginnings if beginnings.count(each) > 1)
 
-    assert "More than one break begins with" in complaint_of(used.tieout("breaks", "show", several))
-    assert "There is no break" in complaint_of(used.tieout("breaks", "show", "no-such-break"))
+    assert "More than one break begins with" in complaint_of(used.called("breaks", "show", several))
+    assert "There is no break" in complaint_of(used.called("breaks", "show", "no-such-break"))
 
 
 def test_owner_and_comment_of_a_break_are_kept_with_who_gave_them(
@@ -299,8 +305,8 @@ def test_owner_and_comment_of_a_break_are_kept_with_who_gave_them(
 ) -> None:
     chosen = next(each for each in listed if each["cause"] == "duplicate")["identity"]
 
-    assert used.tieout("breaks", "assign", chosen[:12], "anna").code == DONE
-    assert used.tieout("breaks", "comment", chosen[:12], "will be merged in May").code == DONE
+    assert used.called("breaks", "assign", chosen[:12], "anna").code == DONE
+    assert used.called("breaks", "comment", chosen[:12], "will be merged in May").code == DONE
 
     with Ledger.opened(used.database_url or "") as ledger:
         kept = ledger.breaks.get(chosen)
@@ -321,7 +327,7 @@ def redriven(used: Installation, first_run: Run, listed: list[dict[str, Any]]) -
     customer = customer_of(first_run.before, opportunity["AccountId"])
     path = f"CustomersV3(dataAreaId='{customer['dataAreaId']}',CustomerAccount='{customer['CustomerAccount']}')"
     used.changed_in_d365(path, OnHoldStatus="No")
-    return used.tieout("deliveries", "redrive", key, "--comment", "released by credit control")
+    return used.called("deliveries", "redrive", key, "--comment", "released by credit control")
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +353,7 @@ def test_the_next_run_sends_it_once_with_all_lines(used: Installation, next_run:
 
 def test_both_attempts_and_the_decision_are_kept(used: Installation, next_run: Run) -> None:  # noqa: ARG001
     [key] = used.planted["customer_on_hold"]
-    shown = used.tieout("deliveries", "show", key, "--json").json
+    shown = used.called("deliveries", "show", key, "--json").json
     [delivery] = shown["deliveries"]
     with Ledger.opened(used.database_url or "") as ledger:
         [decision] = ledger.decisions.of("delivery", str(delivery["id"]))
@@ -366,7 +372,7 @@ def test_owner_and_comment_outlive_the_next_run(
 ) -> None:
     chosen = next(each for each in listed if each["cause"] == "duplicate")["identity"]
 
-    row = used.tieout("breaks", "show", chosen[:12], "--json").json
+    row = used.called("breaks", "show", chosen[:12], "--json").json
     assert (row["state"], row["owner"], row["comment"]) == ("open", "anna", "will be merged in May")
 
 
@@ -392,7 +398,7 @@ def test_a_run_that_leaves_nothing_for_a_person_exits_with_0(tmp_path: Path, new
         (tmp_path / f"{name}.csv").write_text(text)
 
     with fresh_home(new_database()) as shop:
-        finished = shop.tieout("run", "--seed", f"csv:{tmp_path}", "--json")
+        finished = shop.called("run", "--seed", f"csv:{tmp_path}", "--json")
 
     assert finished.code == DONE, finished.stderr
     assert not finished.json["needs_a_person"]

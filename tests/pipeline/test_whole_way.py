@@ -3,6 +3,8 @@
 What happened is judged by the journals of the two systems and by questions to their own files, not by what Tieout says of itself.
 """
 
+import os
+import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -92,6 +94,12 @@ def third_run(installation: Installation, confirmed_order: dict[str, Any], calle
 
 @pytest.fixture(scope="module")
 def fourth_run(installation: Installation, third_run: Run) -> Run:  # noqa: ARG001 the order
+    """A run that was killed yesterday had left pages behind."""
+    left_behind = installation.home / "landing" / "of-a-killed-run"
+    left_behind.mkdir()
+    (left_behind / "page.json").write_text("[]")
+    yesterday = time.time() - 86_400
+    os.utime(left_behind, (yesterday, yesterday))
     return installation.run()
 
 
