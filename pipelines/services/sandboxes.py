@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pipelines.services import processes
 from pipelines.services.home import Home
 from pipelines.services.processes import Service
-from tieout.errors import ConfigurationError
+from tieout.errors import ConfigurationError, SourceUnavailable
 
 # Credentials of the sandboxes. They open nothing but processes on this machine that hold made-up or public data.
 CLIENT_ID = "tieout-sandbox"
@@ -20,13 +20,22 @@ TITLES = {"salesforce": "Salesforce", "d365": "D365"}
 _READY_S = 60.0
 
 
+def is_filled(home: Home) -> bool:
+    """Whether a seed was laid. Sandboxes that were only ever started have files, too, but nothing in them."""
+    return (home.sandbox / "seed.json").exists()
+
+
 def seed(home: Home, specification: str) -> bool:
     """Fill both sandboxes unless they are filled. Returns whether anything was filled; progress goes to standard error.
 
-    Raises ConfigurationError when the specification cannot be read, in the words of the sandbox.
+    Raises ConfigurationError when they run, and when the specification cannot be read, in the words of the sandbox.
     """
-    if any((home.sandbox / f"{system}.sqlite").exists() for system in PORTS):
+    if is_filled(home):
         return False
+    if any(processes.running(home, f"sandbox-{system}") for system in PORTS):
+        raise ConfigurationError(
+            "The sandboxes run, and they are empty. Stop them with `tieout down`, then give --seed again."
+        )
     done = subprocess.run(
         processes.python("sandbox", "seed", specification, "--state", str(home.sandbox)),
         stdout=subprocess.PIPE,
@@ -42,6 +51,16 @@ def seed(home: Home, specification: str) -> bool:
 def start(home: Home, system: str) -> Service:
     """Start the sandbox of `system` and wait until it answers."""
     port, tls_port = (processes.free_port(preferred) for preferred in PORTS[system])
+    try:
+        return _start(home, system, port, tls_port)
+    except SourceUnavailable:
+        if (processes.free_port(port), processes.free_port(tls_port)) == (port, tls_port):
+            raise
+        # Somebody else took a port between the look and the start; with 0 the sandbox takes free ones itself.
+        return _start(home, system, 0, 0)
+
+
+def _start(home: Home, system: str, port: int, tls_port: int) -> Service:
     command = ["sandbox", system, "--state", str(home.sandbox), "--port", str(port), "--tls-port", str(tls_port)]
     return processes.start(
         home,

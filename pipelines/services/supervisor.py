@@ -148,12 +148,11 @@ def stop_all(settings: Settings) -> list[str]:
 def _seed(home: Home, seed: str | None, say: Callable[[str], None]) -> None:
     if seed is None:
         return
-    if any(processes.running(home, f"sandbox-{system}") for system in sandboxes.PORTS):
-        say("The sandboxes run and are filled; --seed has no effect.")
+    if sandboxes.is_filled(home):
+        say("The sandboxes were filled before; --seed has no effect.")
         return
     say(f"Filling the sandboxes ({seed}) …")
-    if not sandboxes.seed(home, seed):
-        say("The sandboxes were filled before; --seed has no effect.")
+    sandboxes.seed(home, seed)
 
 
 def _stop(home: Home, started: list[Service], started_postgres: bool) -> None:

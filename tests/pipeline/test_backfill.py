@@ -9,7 +9,6 @@ import pytest
 
 from pipelines.definitions import defs
 from pipelines.launch import JobOutcome, run_job
-from resources.ledger import upgrade
 from tests.pipeline.business import orders_due
 from tests.pipeline.installation import Books, Installation, Run
 from tests.pipeline.reading import CUSTOMERS, HEADERS, LINES, effects_of
@@ -52,7 +51,6 @@ def due_in(installation: Installation, before: Books, company: str) -> set[str]:
 @pytest.fixture(scope="module")
 def first(installation: Installation) -> Backfilled:
     """The first thing that happens in this installation: nothing was ever read or delivered before."""
-    upgrade(installation.database_url or "")
     return Backfilled(installation, f"demf|{MONTH}")
 
 

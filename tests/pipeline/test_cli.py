@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,11 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(empty: 
     assert "topsecret" not in complaint
 
 
+def test_a_run_that_finds_no_database_stops_what_it_had_started(empty: Installation) -> None:
+    assert "cannot be reached. Check TIEOUT_DATABASE_URL." in complaint_of(empty.called("run"))
+    assert not list(empty.home.glob("run/*"))
+
+
 def test_a_seed_beside_two_tenants_is_refused(used: Installation) -> None:
     finished = used.called("run", "--seed", "generated:40", environment=tenants(used))
 
@@ -127,14 +132,21 @@ def test_a_seed_beside_two_tenants_is_refused(used: Installation) -> None:
     )
 
 
-def test_a_seed_that_cannot_be_read_leaves_the_home_as_it_was(empty: Installation) -> None:
+def test_a_seed_that_cannot_be_read_fills_nothing(empty: Installation) -> None:
+    """Also where the sandboxes were started before, as those of this home were: empty they are all the same."""
     finished = empty.tieout("run", "--seed", "generated:many")
 
     assert finished.code == COULD_NOT_RUN
     assert "is no number of opportunities" in finished.stderr
     assert finished.stderr.splitlines()[-1].startswith("tieout: The sandboxes could not be filled")
-    assert not list((empty.home / "sandbox").glob("*.sqlite"))
     assert not list(empty.home.glob("run/*"))
+
+
+def test_a_seed_has_no_effect_on_sandboxes_that_are_filled_and_says_so(used: Installation) -> None:
+    finished = used.called("run", "--seed", "generated:40", environment={"TIEOUT_DATABASE_URL": NOBODY})
+
+    assert finished.code == COULD_NOT_RUN
+    assert "· The sandboxes were filled before; --seed has no effect." in finished.stderr
 
 
 # --- doctor, report, contracts ------------------------------------------------------------------------------------------
@@ -379,7 +391,9 @@ def test_owner_and_comment_outlive_the_next_run(
 # --- a business in order ------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_leaves_nothing_for_a_person_exits_with_0(tmp_path: Path, new_database: Any) -> None:
+def test_a_run_that_leaves_nothing_for_a_person_exits_with_0(
+    tmp_path: Path, prepared_database: Callable[[], str]
+) -> None:
     """One account, one product, one won opportunity: the order is made, and that is all that there was to do."""
     account, product, opportunity = (make_id(prefix, 7) for prefix in ("001", "01t", "006"))
     tables = {
@@ -397,7 +411,7 @@ def test_a_run_that_leaves_nothing_for_a_person_exits_with_0(tmp_path: Path, new
     for name, text in tables.items():
         (tmp_path / f"{name}.csv").write_text(text)
 
-    with fresh_home(new_database()) as shop:
+    with fresh_home(prepared_database()) as shop:
         finished = shop.called("run", "--seed", f"csv:{tmp_path}", "--json")
 
     assert finished.code == DONE, finished.stderr

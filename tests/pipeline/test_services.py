@@ -1,7 +1,9 @@
 """What keeps running and what dies: `up` and `down` leave no process behind, and a run that is killed leaves nothing in the way of the next."""
 
+import itertools
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,12 +16,15 @@ import psutil
 import pytest
 import requests
 
+from pipelines.services import processes, sandboxes
 from pipelines.services.dagster_instance import POOLS
+from pipelines.services.home import Home
 from resources.ledger import Ledger
 from tests.pipeline.business import orders_due
 from tests.pipeline.installation import Finished, Installation, Run, fresh_home
 from tests.pipeline.reading import HEADERS, LINES, effects_of
 from tieout.delivery import State
+from tieout.errors import ConfigurationError
 
 PATIENCE_S = 60.0
 HELD_BACK_S = 4.0
@@ -105,6 +110,28 @@ def test_down_leaves_no_process(up_and_down: UpAndDown) -> None:
 def test_a_second_down_has_nothing_to_do(up_and_down: UpAndDown) -> None:
     assert up_and_down.again.code == 0
     assert up_and_down.again.stdout == "Nothing was running.\n"
+
+
+def test_a_port_that_somebody_takes_at_the_last_moment_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two installations that start at once both find the usual port free."""
+    look = processes.free_port
+    looks = itertools.count()
+    monkeypatch.setattr(processes, "free_port", lambda port: port if next(looks) < 2 else look(port))
+    with socket.create_server(("127.0.0.1", 0)) as taken, fresh_home() as installation:
+        monkeypatch.setitem(sandboxes.PORTS, "d365", (taken.getsockname()[1], look(0)))
+
+        service = sandboxes.start(Home(installation.home), "d365")
+
+        assert processes.answers(f"{service.address}/_sandbox/health")
+
+
+def test_sandboxes_that_run_empty_are_not_filled_behind_their_back() -> None:
+    with fresh_home() as installation:
+        home = Home(installation.home)
+        sandboxes.start(home, "salesforce")
+
+        with pytest.raises(ConfigurationError, match="Stop them with `tieout down`"):
+            sandboxes.seed(home, "generated:40")
 
 
 # --- a run that is killed -----------------------------------------------------------------------------------------------

@@ -84,6 +84,8 @@ def called_account(installation: Installation, second_run: Run) -> str:
     ids = [row["Id"] for row in second_run.before.salesforce("SELECT Id FROM Account WHERE ERP_Number__c IS NOT NULL")]
     account = next(each for each in ids if each not in planted)
     installation.changed_in_salesforce("Account", account, Phone=NEW_PHONE)
+    # Salesforce tells its time in whole seconds: what changes in the second of a read is in flight, and waits for the next run.
+    time.sleep(1)
     return account
 
 
