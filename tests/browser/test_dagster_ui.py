@@ -14,7 +14,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from assets import catalogue
-from tests.browser.conftest import Watched
 from tests.conftest import PROJECT
 from tieout.contract import Contracts
 from tieout.quality import expectation_plan
@@ -65,16 +64,18 @@ def running(browser: Browser) -> Iterator[Running]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.fixture
-def see(running: Running, open_page: Callable[..., Watched]) -> Callable[[str], Page]:
-    """Opens a page of the UI by its path."""
+@pytest.fixture(scope="module")
+def see(running: Running, browser: Browser) -> Iterator[Callable[[str], Page]]:
+    """Opens a page of the UI by its path, always in the same window: it keeps the scripts of the UI."""
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    page = context.new_page()
 
     def run(path: str) -> Page:
-        page = open_page(running.address + path, width=1600).page
-        page.set_default_timeout(PATIENCE_MS)
+        page.goto(running.address + path)
         return page
 
-    return run
+    yield run
+    context.close()
 
 
 def expect_text(page: Page, text: str) -> None:

@@ -66,6 +66,7 @@ def first_run(installation: Installation, dry_run: Run) -> Run:  # noqa: ARG001 
 
 @pytest.fixture(scope="module")
 def second_run(installation: Installation, first_run: Run) -> Run:  # noqa: ARG001 the order
+    out_of_flight()
     return installation.run()
 
 
@@ -84,8 +85,7 @@ def called_account(installation: Installation, second_run: Run) -> str:
     ids = [row["Id"] for row in second_run.before.salesforce("SELECT Id FROM Account WHERE ERP_Number__c IS NOT NULL")]
     account = next(each for each in ids if each not in planted)
     installation.changed_in_salesforce("Account", account, Phone=NEW_PHONE)
-    # Salesforce tells its time in whole seconds: what changes in the second of a read is in flight, and waits for the next run.
-    time.sleep(1)
+    out_of_flight()
     return account
 
 
@@ -103,6 +103,11 @@ def fourth_run(installation: Installation, third_run: Run) -> Run:  # noqa: ARG0
     yesterday = time.time() - 86_400
     os.utime(left_behind, (yesterday, yesterday))
     return installation.run()
+
+
+def out_of_flight() -> None:
+    """Salesforce tells its time in whole seconds: what changes in the second of a read is in flight, and waits for the next run."""
+    time.sleep(1)
 
 
 # --- a dry run --------------------------------------------------------------------------------------------------------
