@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tieout.errors import ConfigurationError
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -13,7 +15,12 @@ class Home:
     def folder(self, *parts: str) -> Path:
         """The folder `parts` below the home, made if it is missing."""
         path = self.root.joinpath(*parts)
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise ConfigurationError(
+                f"The folder {path} cannot be made ({problem.strerror}). Set TIEOUT_HOME to a folder that you may write to."
+            ) from problem
         return path
 
     @property

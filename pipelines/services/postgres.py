@@ -6,6 +6,7 @@ from typing import Any
 import psutil
 
 from pipelines.services.home import Home
+from tieout.errors import ConfigurationError
 
 
 def start(home: Home) -> tuple[str, bool]:
@@ -26,6 +27,12 @@ def is_running(home: Home) -> bool:
 
 
 def _server(home: Home, *, start_it: bool) -> Any:
+    if any(character.isspace() for character in str(home.postgres)):
+        # The package hands the folder to Postgres without quotes.
+        raise ConfigurationError(
+            f"The embedded Postgres cannot live in {home.postgres}, because the path has a blank. "
+            "Set TIEOUT_HOME to a folder without, or TIEOUT_DATABASE_URL to a Postgres of your own."
+        )
     with warnings.catch_warnings():
         # Without a login session there is no runtime folder; the temporary one that is used instead is just as good.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import requests
 
-from pipelines.services import processes, sandboxes
+from pipelines.services import postgres, processes, sandboxes
 from pipelines.services.dagster_instance import POOLS
 from pipelines.services.home import Home
 from resources.ledger import Ledger
@@ -223,3 +223,20 @@ def test_the_runs_after_it_finish_its_work(installation: Installation, killed: K
     assert counts == {State.CONFIRMED: len(killed.due), State.IN_DOUBT: 1}
     assert last_run.summary["deliveries"]["in_doubt"] == 1
     assert all(written[key] and written[key].endswith(f"/T-{key}") for key in killed.due)
+
+
+# --- homes in which nothing can live ----------------------------------------------------------------------------------
+
+
+def test_a_home_with_a_blank_in_its_path_is_refused_in_words(tmp_path: Path) -> None:
+    home = tmp_path / "a home"
+
+    with pytest.raises(ConfigurationError, match=r"has a blank.*TIEOUT_HOME.*TIEOUT_DATABASE_URL"):
+        postgres.start(Home(home))
+
+
+def test_a_home_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(ConfigurationError, match=r"cannot be made.*TIEOUT_HOME"):
+        Home(tmp_path / "file" / "home").folder("run")
