@@ -1,4 +1,4 @@
-"""Who did what to a break, a delivery or a match. Append-only."""
+"""Who did what to a break, a delivery, a match or a flow. Append-only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, insert, select
 from resources.ledger.instants import utc_now
 from resources.ledger.tables import decision
 
-Subject = Literal["break", "delivery", "crosswalk"]
+Subject = Literal["break", "delivery", "crosswalk", "flow", "ledger"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,11 @@ delivery = Table(
     Column("created_at", _INSTANT, nullable=False),
     Column("updated_at", _INSTANT, nullable=False),
     Column("run_id", Text, nullable=False, comment="the last run that wanted this write"),
+    Column(
+        "source_version",
+        _INSTANT,
+        comment="version of the source record that the payload was made of; never goes back",
+    ),
     # A business key is created at most once, whatever is replayed: the second insert fails in the database.
     Index("uq_delivery_create", "entity", "business_key", unique=True, postgresql_where=text("operation = 'create'")),
     Index("ix_delivery_work", "entity", "operation", "state", "id"),
@@ -214,7 +219,7 @@ decision = Table(
     Column(
         "subject",
         Text,
-        CheckConstraint("subject in ('break', 'delivery', 'crosswalk')", name="subject"),
+        CheckConstraint("subject in ('break', 'delivery', 'crosswalk', 'flow', 'ledger')", name="subject"),
         nullable=False,
     ),
     Column("subject_key", Text, nullable=False),
@@ -224,6 +229,28 @@ decision = Table(
     Column("after", _JSON),
     Index("ix_decision_subject", "subject", "subject_key"),
 )
+
+flow = Table(
+    "flow",
+    metadata,
+    Column("flow", Text, primary_key=True),
+    Column("company", Text, primary_key=True, server_default="", comment="empty: every company"),
+    Column("paused", Boolean, nullable=False, server_default=text("false")),
+    Column(
+        "breaker",
+        Text,
+        CheckConstraint("breaker in ('closed', 'open', 'half_open')", name="breaker"),
+        nullable=False,
+        server_default="closed",
+    ),
+    Column("recent", _JSON, comment="the newest outcomes, oldest first: true for a failure"),
+    Column("opened_at", _INSTANT),
+    Column("probe_at", _INSTANT, comment="when the open breaker lets one delivery through"),
+    Column("cool_down_s", Integer, comment="how long the breaker stays open before it probes"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("changed_at", _INSTANT, nullable=False),
+)
+"""Whether a flow (`delivery/sales_order`) may send for a company: paused by a person, cut off by its circuit breaker, or neither."""
 
 APPEND_ONLY = (attempt, attempt_result, decision)
 """Tables in which a trigger refuses every UPDATE, DELETE and TRUNCATE."""
