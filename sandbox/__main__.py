@@ -11,8 +11,9 @@ COULD_NOT_RUN = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 = done, 2 = could not run (one message on standard error says why)."""
     arguments = _parser().parse_args(argv)
-    run = {"salesforce": _salesforce, "d365": _d365, "seed": _seed}[arguments.command]
-    return run(arguments)
+    if arguments.command == "seed":
+        return _seed(arguments)
+    return _serve(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -23,6 +24,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, title, port in (("salesforce", "Salesforce", 8210), ("d365", "D365 F&O", 8220)):
         server = commands.add_parser(name, help=f"serve {title} until told to stop")
         _add_state(server)
+        server.add_argument(
+            "--faults",
+            type=Path,
+            metavar="FILE",
+            help="JSON file of what goes wrong, as POST /_sandbox/faults takes it",
+        )
         server.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         server.add_argument(
             "--port", type=_port, default=port, help="plain http; 0 = a free one (default: %(default)s)"
@@ -47,17 +54,21 @@ def _port(text: str) -> int:
     return port
 
 
-def _salesforce(arguments: argparse.Namespace) -> int:
-    from sandbox.salesforce import app
+def _serve(arguments: argparse.Namespace) -> int:
+    from sandbox.common.fault_routes import FaultFileError
 
-    app.main(arguments)
-    return 0
+    try:
+        if arguments.command == "salesforce":
+            from sandbox.salesforce import app as salesforce
 
+            salesforce.main(arguments)
+        else:
+            from sandbox.d365 import app as d365
 
-def _d365(arguments: argparse.Namespace) -> int:
-    from sandbox.d365 import app
-
-    app.main(arguments)
+            d365.main(arguments)
+    except FaultFileError as problem:
+        print(problem, file=sys.stderr)
+        return COULD_NOT_RUN
     return 0
 
 

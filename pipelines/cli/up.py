@@ -2,11 +2,13 @@
 
 import signal
 import time
+from pathlib import Path
 from types import FrameType
 
 from pipelines.cli import output
 from pipelines.services import processes, sandboxes, supervisor
 from pipelines.services.home import Home
+from tieout.errors import ConfigurationError
 from tieout.settings import Settings
 
 
@@ -43,9 +45,11 @@ def take_down() -> None:
     output.console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.", highlight=False)
 
 
-def serve_sandboxes(*, seed: str | None) -> None:
-    """Both sandboxes, whatever tenants are set, until Ctrl-C."""
+def serve_sandboxes(*, seed: str | None, faults: Path | None = None) -> None:
+    """Both sandboxes, whatever tenants are set, until Ctrl-C; `faults` goes wrong in those that are started here."""
     home = Home(Settings.from_environment().home)
+    if faults is not None and any(processes.running(home, f"sandbox-{system}") for system in sandboxes.PORTS):
+        raise ConfigurationError("The sandboxes run already. Stop them with `tieout down`, then give --faults again.")
     started = []
     try:
         if seed is not None and not sandboxes.seed(home, seed):
@@ -54,7 +58,7 @@ def serve_sandboxes(*, seed: str | None) -> None:
         for system in sandboxes.PORTS:
             service = processes.running(home, f"sandbox-{system}")
             if service is None:
-                service = sandboxes.start(home, system)
+                service = sandboxes.start(home, system, faults)
                 started.append(service)
             services[system] = service
         for name, value in sandboxes.client_environment(services).items():

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from pipelines.services import processes
 from pipelines.services.home import Home
@@ -48,20 +49,21 @@ def seed(home: Home, specification: str) -> bool:
     return True
 
 
-def start(home: Home, system: str) -> Service:
-    """Start the sandbox of `system` and wait until it answers."""
+def start(home: Home, system: str, faults: Path | None = None) -> Service:
+    """Start the sandbox of `system`, with the rules of faults in a file, and wait until it answers."""
     port, tls_port = (processes.free_port(preferred) for preferred in PORTS[system])
     try:
-        return _start(home, system, port, tls_port)
+        return _start(home, system, port, tls_port, faults)
     except SourceUnavailable:
         if (processes.free_port(port), processes.free_port(tls_port)) == (port, tls_port):
             raise
         # Somebody else took a port between the look and the start; with 0 the sandbox takes free ones itself.
-        return _start(home, system, 0, 0)
+        return _start(home, system, 0, 0, faults)
 
 
-def _start(home: Home, system: str, port: int, tls_port: int) -> Service:
+def _start(home: Home, system: str, port: int, tls_port: int, faults: Path | None) -> Service:
     command = ["sandbox", system, "--state", str(home.sandbox), "--port", str(port), "--tls-port", str(tls_port)]
+    command += [] if faults is None else ["--faults", str(faults.absolute())]
     return processes.start(
         home,
         f"sandbox-{system}",

@@ -1,141 +1,124 @@
-"""Faults on order: lost answers, gateway pages, throttling, delays, for the next requests that match."""
+"""Faults on order: the ASGI layer that lets them strike requests, and the same rules for what strikes inside a system."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
+from urllib.parse import unquote_plus
 
-import orjson
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.common.body import replayed, whole_body
-from sandbox.common.control import json_response, refusal
+from sandbox.common.body import whole_body
+from sandbox.common.fault_kinds import COMMON, Forms, Struck
+from sandbox.common.fault_rules import Asked, Kind, Rule, Rules
 from sandbox.common.journal import Journal
 
-REFUSE, REPLACE, LOSE, DELAY = "refuse", "replace_answer", "lose_answer", "delay"
-KINDS = {
-    REFUSE: "answers instead of the system, which never sees the request",
-    REPLACE: "lets the system act and then answers something else",
-    LOSE: "lets the system act and then closes the connection without an answer",
-    DELAY: "waits `delay_s` before the system acts, whether or not the caller is still there",
-}
 FAULT = "fault"
-CLOSING_TURNS = 3
-"""Turns of the event loop after which the server knows that the connection is closed."""
-
-
-@dataclass(slots=True)
-class Fault:
-    """One kind of fault for the next `times` matching requests, after letting `after` of them through."""
-
-    kind: str
-    times: int = 1
-    after: int = 0
-    method: str = ""
-    path: str = ""
-    status: int = 503
-    headers: dict[str, str] = field(default_factory=dict)
-    body: str = ""
-    delay_s: float = 0
-
-    def matches(self, method: str, path: str) -> bool:
-        """Whether this request is meant: `path` is a part of its path."""
-        return self.times > 0 and self.method in ("", method) and self.path in path
-
-    def is_due(self) -> bool:
-        """Count one matching request; true when the fault strikes."""
-        if self.after > 0:
-            self.after -= 1
-            return False
-        self.times -= 1
-        return True
 
 
 class Faults:
-    """The faults that wait for their request."""
+    """The rules of one sandbox and its strikes, each of which is an entry of the journal.
 
-    def __init__(self) -> None:
-        self._waiting: list[Fault] = []
+    The common kinds strike between the system and its caller, at most one of them each request: the first rule that
+    means it and is due. `kinds` are those of the system, which asks for them itself (`strike`) where they take place;
+    they can strike a request that one of the common kinds has struck, too.
 
-    def add(self, wanted: dict[str, Any]) -> None:
-        """Order a fault; raises ValueError or TypeError when it is not one."""
-        fault = Fault(**wanted)
-        if fault.kind not in KINDS:
-            raise ValueError(f"There is no fault {fault.kind!r}. Known: {', '.join(KINDS)}.")
-        self._waiting.append(fault)
+    What takes effect later (`slow_commit`, the second run of `duplicate`) lives in this process only: when it stops
+    before, the effect is lost, as with a server that is switched off.
+    """
 
-    def clear(self) -> None:
-        """Forget all faults."""
-        self._waiting.clear()
-
-    def striking(self, method: str, path: str) -> Fault | None:
-        """The fault for this request, if one is due; the sandbox's own routes are never meant."""
-        if path.startswith("/_sandbox/"):
-            return None
-        for fault in self._waiting:
-            if fault.matches(method, path):
-                return fault if fault.is_due() else None
-        return None
-
-    def routes(self) -> list[Route]:
-        """`POST /_sandbox/faults` orders one, `DELETE` forgets all."""
-        return [Route("/_sandbox/faults", self._change, methods=["POST", "DELETE"])]
-
-    async def _change(self, request: Request) -> Response:
-        if request.method == "DELETE":
-            self.clear()
-            return json_response({"waiting": 0})
-        try:
-            self.add(orjson.loads(await request.body()))
-        except (TypeError, ValueError) as problem:
-            return refusal(str(problem))
-        return json_response({"waiting": len(self._waiting)})
-
-
-class FaultLayer:
-    """The outermost ASGI layer: what it does to an answer, the application never learns."""
-
-    def __init__(self, app: ASGIApp, faults: Faults, journal: Journal) -> None:
-        self._app = app
-        self._faults = faults
+    def __init__(
+        self,
+        journal: Journal,
+        forms: Forms,
+        kinds: Iterable[Kind],
+        *,
+        in_transaction: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.rules = Rules([*(kind for kind, _ in COMMON), *kinds])
+        self._acts = {kind.name: act for kind, act in COMMON}
         self._journal = journal
+        self._forms = forms
+        self._in_transaction = in_transaction
+        self._untold: list[dict[str, Any]] = []
+        self._under_way: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fault = self._faults.striking(scope["method"], scope["path"]) if scope["type"] == "http" else None
-        if fault is None:
-            await self._app(scope, receive, send)
-            return
-        request_id = uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-        self._journal.record(
-            FAULT, request_id=request_id, method=scope["method"], path=scope["path"], effect=fault.kind
-        )
-        if fault.kind == DELAY:
-            # Read before the wait: a caller who hangs up meanwhile takes an unread body along.
+    @property
+    def under_way(self) -> int:
+        """How many effects are still to come although their callers have been told something."""
+        return len(self._under_way)
+
+    def strike(self, kinds: Collection[str], asked: Asked, suits: Callable[[Rule], bool] | None = None) -> Rule | None:
+        """The rule of these kinds that strikes inside the system now, if any; it is in the journal already.
+
+        `suits` says whether a rule finds what it is about; where it does not, the request does not count for it.
+
+        Inside a transaction of the store (`in_transaction`), whose file the journal shares, the entry has to wait until
+        the request is answered, so that it outlives a transaction that is undone.
+        """
+        rule = self.rules.striking(kinds, asked, suits)
+        if rule is not None:
+            self._tell(rule, asked)
+        return rule
+
+    def layer(self, app: ASGIApp, *, expire_tokens: Callable[[], int], admitted: Callable[[Scope], bool]) -> ASGIApp:
+        """The application, or what a fault makes of it.
+
+        `admitted` says whether a request would be let in now. The application finds it as `admitted` in the state of a
+        request that acts later, and judges its token no more.
+        """
+
+        async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._tell_the_rest()
+
+        async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
+            rule = None
+            if self.rules.are_waiting and scope["type"] == "http":
+                asked = asked_of(scope)
+                rule = self.rules.striking(self._acts, asked)
+            if rule is None:
+                await telling(scope, receive, send)
+                return
+            self._tell(rule, asked)
             body = await whole_body(receive)
-            await asyncio.sleep(fault.delay_s)
-            await self._app(scope, replayed(body, receive), send)
-            return
-        if fault.kind != REFUSE:
-            await self._app(scope, receive, _into_nothing)
-        await asyncio.sleep(fault.delay_s)
-        if fault.kind == LOSE:
-            await _close(send)
-            return
-        await Response(fault.body, fault.status, fault.headers)(scope, receive, send)
+            await self._acts[rule.kind](
+                Struck(rule, self._forms, telling, scope, body, send, self._do_later, expire_tokens, admitted)
+            )
+
+        return faulty
+
+    def _tell(self, rule: Rule, asked: Asked) -> None:
+        self._untold.append(
+            {
+                "phase": FAULT,
+                "request_id": asked.request_id,
+                "method": asked.method,
+                "path": asked.path,
+                "effect": rule.kind,
+                "values": rule.parameters or None,
+            }
+        )
+        if not self._in_transaction():
+            self._tell_the_rest()
+
+    def _tell_the_rest(self) -> None:
+        if self._untold:
+            self._journal.record_many(self._untold)
+            self._untold.clear()
+
+    def _do_later(self, effect: Coroutine[Any, Any, None]) -> None:
+        # The event loop keeps weak references only.
+        task = asyncio.get_running_loop().create_task(effect)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
 
-async def _into_nothing(_message: Message) -> None:
-    """An answer that goes nowhere."""
-
-
-async def _close(send: Send) -> None:
-    # uvicorn's `send` belongs to the request's cycle, which holds the connection.
-    send.__self__.transport.close()  # type: ignore[attr-defined]
-    for _ in range(CLOSING_TURNS):
-        await asyncio.sleep(0)
+def asked_of(scope: Scope) -> Asked:
+    """The request of a scope, as rules see it."""
+    query = unquote_plus(scope["query_string"].decode("latin-1"))
+    path = scope["path"]
+    return Asked(scope["state"]["request_id"], scope["method"], path, f"{path}?{query}" if query else path)

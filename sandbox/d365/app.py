@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from sandbox.common.clock import Clock
+from sandbox.common.connection import ConnectionLayer
 from sandbox.common.control import control_routes
 from sandbox.common.credentials import Credentials
-from sandbox.common.faults import FaultLayer, Faults
+from sandbox.common.fault_routes import add_rules_of_file, fault_routes
+from sandbox.common.faults import Faults
 from sandbox.common.journal import Journal
 from sandbox.common.recording import RecordingLayer
 from sandbox.common.serve import Listening, serve_made
@@ -25,6 +28,7 @@ from sandbox.d365.addressing import ROOT, Target, address_of
 from sandbox.d365.batch import answer_batch
 from sandbox.d365.entra import Entra
 from sandbox.d365.errors import Answer, RequestRefusedError, unauthorized
+from sandbox.d365.faults import FORMS, KINDS
 from sandbox.d365.posting import Posting
 from sandbox.d365.rules import CUT, REFUSE, Rulebook
 from sandbox.d365.service import Operation, Service
@@ -48,8 +52,6 @@ SWITCHES = {
     "long_text": REFUSE,
     "write_error_status": 400,
     "token_lifetime_s": 0,
-    "throttled_changesets": 0,
-    "update_conflicts": 0,
     "forbidden_sets": [],
 }
 """Behaviours that vary between environments or are not known of the real system, with their defaults."""
@@ -66,9 +68,9 @@ class D365:
         # In the same file, so that an effect and its entry are one transaction.
         self.journal = Journal(state_dir / STATE_FILE, self.clock)
         self.tokens = Tokens(state_dir / KEY_FILE, self.clock, credentials, urls)
-        self.faults = Faults()
+        self.faults = Faults(self.journal, FORMS, KINDS)
         book = Rulebook(self.store, self.clock, self.switches)
-        self._service = Service(book, self.journal)
+        self._service = Service(book, self.journal, self.faults)
         self._entra = Entra(self.tokens, credentials, self.clock, self.switches, state_dir)
         self._posting = Posting(book, self.journal)
 
@@ -83,14 +85,16 @@ class D365:
                 counts=self.store.counts,
                 expire_tokens=self.tokens.expire_all,
             ),
-            *self.faults.routes(),
+            *fault_routes(self.faults),
             *self._posting.routes(),
             Route(ROOT, self._odata, methods=["GET"]),
             Route(f"{ROOT}/{{rest:path}}", self._odata, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
             *self._entra.routes(),
         ]
-        recorded = RecordingLayer(Starlette(routes=routes), self.journal)
-        return FaultLayer(recorded, self.faults, self.journal)
+        faulty = self.faults.layer(
+            Starlette(routes=routes), expire_tokens=self.tokens.expire_all, admitted=self._is_admitted
+        )
+        return ConnectionLayer(RecordingLayer(faulty, self.journal))
 
     def close(self) -> None:
         """Close the state."""
@@ -107,20 +111,27 @@ class D365:
             base=f"{request.url.scheme}://{request.headers.get('host', '')}",
             request_id=request.state.request_id,
         )
-        answer = self._answer(operation)
+        admitted = getattr(request.state, "admitted", None)
+        answer = self._answer(operation, self._lets_in(operation.headers) if admitted is None else admitted)
         headers = {"OData-Version": "4.0", **answer.headers}
         return Response(answer.body, answer.status, headers)
 
-    def _answer(self, operation: Operation) -> Answer:
+    def _lets_in(self, headers: Mapping[str, str]) -> bool:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and self.tokens.is_live(token.strip())
+
+    def _is_admitted(self, scope: Scope) -> bool:
+        return self._lets_in(Headers(scope=scope))
+
+    def _answer(self, operation: Operation, is_admitted: bool) -> Answer:
         try:
-            scheme, _, token = operation.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not self.tokens.is_live(token.strip()):
+            if not is_admitted:
                 raise unauthorized()
             if operation.method == "POST" and address_of(operation.raw_path, operation.uri).target is Target.BATCH:
                 return answer_batch(self._service, operation)
         except RequestRefusedError as refused:
             return refused.answer
-        return self._service.answer(operation)
+        return self._service.answer(self._service.meeting_conflicts(operation))
 
 
 def create_app(
@@ -131,13 +142,14 @@ def create_app(
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Serve until stopped; `arguments` has state, host, port and tls_port."""
+    """Serve until stopped; `arguments` has state, host, port and tls_port, and may have the file `faults`."""
     state_dir = Path(arguments.state)
     with contextlib.ExitStack() as open_state:
 
         def application(listening: Listening) -> ASGIApp:
             environment = D365(state_dir, (listening.url, listening.tls_url), Credentials.from_environment())
             open_state.callback(environment.close)
+            add_rules_of_file(environment.faults, getattr(arguments, "faults", None), SYSTEM)
             return environment.application()
 
         serve_made(application, arguments.host, arguments.port, arguments.tls_port, state_dir, SYSTEM)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from sandbox.common.fault_rules import Rule
 from sandbox.d365.addressing import ROOT
 from sandbox.d365.errors import Answer, bad_request
+from sandbox.d365.faults import REFUSE_OPERATION, THROTTLE_PART, refused_operation, throttled_part
 from sandbox.d365.service import Operation, Service
 
 MAX_OPERATIONS = 5000
-RETRY_AFTER_S = "1"
-THROTTLED = "This request could not be processed at this time due to system experiencing high resource utilization."
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
 
 
@@ -49,28 +49,45 @@ def answer_batch(service: Service, outer: Operation) -> Answer:
     pieces = []
     for part in parts:
         if isinstance(part, list):
-            pieces.append(_changeset_answer(service, part))
+            pieces.append(_changeset_answer(service, outer, part))
         else:
-            pieces.append(_answer_part(service.answer(part.operation), part.content_id))
+            pieces.append(_answer_part(service.answer(service.meeting_conflicts(part.operation)), part.content_id))
     return Answer(200, _multipart(boundary, pieces), {"Content-Type": f"multipart/mixed; boundary={boundary}"})
 
 
-def _changeset_answer(service: Service, parts: Sequence[_Part]) -> bytes:
+def _changeset_answer(service: Service, outer: Operation, parts: Sequence[_Part]) -> bytes:
     boundary = f"changesetresponse_{uuid.uuid4()}"
-    throttled: int = service.book.switches["throttled_changesets"]
-    if throttled:
-        service.book.switches.change({"throttled_changesets": throttled - 1})
-        refused = Answer(429, THROTTLED.encode(), {"Content-Type": "text/plain", "Retry-After": RETRY_AFTER_S})
-        pieces = [_answer_part(refused, parts[0].content_id if parts else None)]
+    # Faults are asked for before the transaction begins, so that the journal keeps those of a changeset that fails.
+    fault = _fault(service, outer, parts)
+    if fault is not None and fault.kind == THROTTLE_PART:
+        pieces = [_answer_part(throttled_part(fault), parts[0].content_id if parts else None)]
     else:
+        failing = None if fault is None else fault["nth"]
+        parts = [replace(part, operation=service.meeting_conflicts(part.operation)) for part in parts]
         try:
             with service.book.store.transaction():
-                pieces = [_answer_part(_succeeded(service, part), part.content_id) for part in parts]
+                pieces = []
+                for number, part in enumerate(parts, start=1):
+                    if fault is not None and number == failing:
+                        raise _ChangesetFailedError(refused_operation(fault), part.content_id)
+                    pieces.append(_answer_part(_succeeded(service, part), part.content_id))
         except _ChangesetFailedError as failed:
             # One part stands for the whole set, which left nothing behind.
             pieces = [_answer_part(failed.answer, failed.content_id)]
     head = f"Content-Type: multipart/mixed; boundary={boundary}\r\n\r\n".encode()
     return head + _multipart(boundary, pieces)
+
+
+def _fault(service: Service, outer: Operation, parts: Sequence[_Part]) -> Rule | None:
+    """The fault that strikes this changeset, if any."""
+
+    def suits(rule: Rule) -> bool:
+        if rule.kind == REFUSE_OPERATION and rule["nth"] > len(parts):
+            return False
+        text = rule["holds"]
+        return not text or any(text in part.operation.uri or text.encode() in part.operation.body for part in parts)
+
+    return service.faults.strike((THROTTLE_PART, REFUSE_OPERATION), outer.asked(), suits)
 
 
 def _succeeded(service: Service, part: _Part) -> Answer:

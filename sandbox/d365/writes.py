@@ -81,15 +81,24 @@ class Writer:
         return Answer(201, orjson.dumps({"@odata.context": context, **answer}), {"Content-Type": JSON})
 
     def update(
-        self, entity: Entity, key: Mapping[str, Stored], body: bytes, options: Options, if_match: str, request_id: str
+        self,
+        entity: Entity,
+        key: Mapping[str, Stored],
+        body: bytes,
+        options: Options,
+        if_match: str,
+        request_id: str,
+        *,
+        meets_conflict: bool,
     ) -> Answer:
-        """PATCH: 204, also when nothing changes."""
+        """PATCH: 204, also when nothing changes; with `meets_conflict` somebody else has just changed the row."""
         given = _given(entity, body)
         _refuse_read_only(entity)
         wanted = {name: value for name, value in given.items() if entity.properties[name].is_editable}
         with self._book.store.transaction():
             before = self._selected_for_update(entity, key, options, if_match)
-            self._meet_conflict(entity, before)
+            if meets_conflict:
+                raise update_conflict(entity, _shown(entity, before))
             changes: Row = {
                 name: entity.properties[name].default if value is None else value
                 for name, value in wanted.items()
@@ -137,12 +146,6 @@ class Writer:
                 message = "The request was not performed because of a conflict: the row was changed."
                 raise RequestRefusedError(Answer(412, envelope(message), {"Content-Type": JSON}))
         return row
-
-    def _meet_conflict(self, entity: Entity, row: Row) -> None:
-        conflicts: int = self._book.switches["update_conflicts"]
-        if conflicts:
-            self._book.switches.change({"update_conflicts": conflicts - 1})
-            raise update_conflict(entity, _shown(entity, row))
 
     def _refuse_second_copy(self, entity: Entity, row: Row) -> None:
         key = {name: row.get(name) or entity.properties[name].default for name in entity.key}

@@ -1,7 +1,6 @@
 """The Salesforce sandbox as one ASGI application and as a process."""
 
 import argparse
-import asyncio
 import gzip
 from collections.abc import Mapping
 from email.utils import format_datetime
@@ -10,17 +9,19 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from sandbox.common.connection import ConnectionLayer
 from sandbox.common.control import control_routes, json_response, refusal
+from sandbox.common.fault_routes import add_rules_of_file, fault_routes
 from sandbox.common.recording import RecordingLayer
 from sandbox.common.serve import serve
 from sandbox.salesforce import oauth
 from sandbox.salesforce.errors import SalesforceError
-from sandbox.salesforce.faults import Fault, next_fault
 from sandbox.salesforce.org import Org, open_org
 from sandbox.salesforce.protocol import Answer, json_answer
 from sandbox.salesforce.records import Records
@@ -36,21 +37,27 @@ _BULK_1_IS_OFF = {"exceptionCode": "FeatureNotEnabled", "exceptionMessage": "Asy
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Serves the org in `arguments.state` on `arguments.port` (http) and `arguments.tls_port` (TLS) until told to stop."""
+    """Serves the org in `arguments.state` on `arguments.port` (http) and `arguments.tls_port` (TLS) until told to stop.
+
+    `arguments.faults` may be a file of rules to begin with.
+    """
     state_dir = Path(arguments.state)
     host = getattr(arguments, "host", None) or "127.0.0.1"
-    serve(create_app(state_dir), host, arguments.port, arguments.tls_port, state_dir, SYSTEM, app_sends_date=True)
+    app = create_app(state_dir, getattr(arguments, "faults", None))
+    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM, app_sends_date=True)
 
 
-def create_app(state_dir: Path) -> ASGIApp:
-    """The application over the state in `state_dir`, which is made when it is not there."""
+def create_app(state_dir: Path, faults: Path | None = None) -> ASGIApp:
+    """The application over the state in `state_dir`, which is made when it is not there, with the rules in a file."""
     org = open_org(state_dir)
+    add_rules_of_file(org.faults, faults, SYSTEM)
     sessions = Sessions(org)
     door = _Door(org, RestApi(org, sessions), sessions)
     routes = control_routes(
         SYSTEM, journal=org.journal, clock=org.clock, switches=org.switches,
         counts=org.store.counts, expire_tokens=sessions.close_all,
     )  # fmt: skip
+    routes += fault_routes(org.faults)
     routes += _recycle_bin_routes(org)
     routes += [
         Route("/services/oauth2/token", door.token, methods=["POST"]),
@@ -63,7 +70,12 @@ def create_app(state_dir: Path) -> ASGIApp:
     ]
     application = Starlette(routes=routes)
     application.router.redirect_slashes = False
-    return RecordingLayer(application, org.journal)
+    faulty = org.faults.layer(
+        application,
+        expire_tokens=sessions.close_all,
+        admitted=lambda scope: sessions.is_live(Headers(scope=scope).get("authorization", "")),
+    )
+    return ConnectionLayer(RecordingLayer(faulty, org.journal))
 
 
 class _Door:
@@ -74,29 +86,20 @@ class _Door:
         self._api = api
         self._sessions = sessions
 
-    async def rest(self, request: Request) -> ASGIApp:
+    async def rest(self, request: Request) -> Response:
         raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
         path = raw_path.partition(b"?")[0].decode("latin-1")
         body = await request.body()
         if request.headers.get("content-encoding", "").lower() == "gzip":
             body = gzip.decompress(body)
-        fault = next_fault(self._org.switches["faults"], request.method, path)
-        if fault is not None and fault.kind == "answer":
-            return self._response(request, Answer(fault.status, fault.body, fault.content_type))
-        if fault is not None and fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
-        if fault is not None and fault.kind == "drop":
-            return _Broken(b"")
         answer = self._api.answer(
             request.method, path, _single(request.query_params.multi_items()), _lower(request), body,
             request_id=request.state.request_id, base_url=_base_url(request), uri_bytes=_uri_bytes(request), head_bytes=_head_bytes(request),
+            admitted=getattr(request.state, "admitted", None),
         )  # fmt: skip
-        return _after(fault, answer) or self._response(request, answer)
+        return self._response(request, answer)
 
-    async def token(self, request: Request) -> ASGIApp:
-        fault = next_fault(self._org.switches["faults"], request.method, request.url.path)
-        if fault is not None and fault.kind == "answer":
-            return self._response(request, Answer(fault.status, fault.body, fault.content_type))
+    async def token(self, request: Request) -> Response:
         answer = oauth.token(self._org, self._sessions, await request.body(), _lower(request), _base_url(request))
         return self._response(request, answer)
 
@@ -125,30 +128,6 @@ class _Door:
         if answer.status not in (204, 304):
             response.headers["Content-Type"] = answer.content_type
         return response
-
-
-class _Broken:
-    """An answer that promises more bytes than it sends, so that the server breaks the connection."""
-
-    def __init__(self, beginning: bytes, status: int = 200) -> None:
-        self._beginning = beginning
-        self._status = status
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        length = str(len(self._beginning) + 1_000_000).encode()
-        headers = [
-            (b"content-length", length),
-            (b"content-type", b"application/json;charset=UTF-8"),
-            (b"connection", b"close"),
-        ]
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        await send({"type": "http.response.body", "body": self._beginning, "more_body": True})
-
-
-def _after(fault: Fault | None, answer: Answer) -> _Broken | None:
-    if fault is None or fault.kind not in ("lose", "truncate"):
-        return None
-    return _Broken(answer.body[: len(answer.body) // 2] if fault.kind == "truncate" else b"", answer.status)
 
 
 def _recycle_bin_routes(org: Org) -> list[Route]:

@@ -6,10 +6,11 @@ import sqlite3
 import threading
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sandbox.salesforce.late_rows import LateRow, without
 from sandbox.salesforce.org import Org
 from sandbox.salesforce.query import plan_of, read_rows, rows_of
 from sandbox.salesforce.query_plan import Plan
@@ -98,18 +99,22 @@ class BulkJobs:
         job = self.job(job_id) or {}
         plan = plan_of(self._org, job["soql"], all_rows=job["operation"] == "queryAll")
         failure = str(self._org.switches["bulk_error"])
-        thread = threading.Thread(target=self._work, args=(job, plan, failure), daemon=True, name=f"bulk-{job_id}")
+        late = self._org.late.now()
+        thread = threading.Thread(
+            target=self._work, args=(job, plan, failure, late), daemon=True, name=f"bulk-{job_id}"
+        )
         self._threads[job_id] = thread
         thread.start()
 
-    def _work(self, job: dict[str, Any], plan: Plan, failure: str) -> None:
+    def _work(self, job: dict[str, Any], plan: Plan, failure: str, late: Sequence[LateRow]) -> None:
         started = time.monotonic()
         connection = connect(self._org.store.path)
         error: str | None = failure or None
         records = 0
         try:
             if not error:
-                records = self._write(connection, job, plan)
+                with without(connection, late):
+                    records = self._write(connection, job, plan)
         except (sqlite3.Error, OSError) as problem:
             error = f"InternalServerError : {problem}"
         duration_ms = max(1, round((time.monotonic() - started) * 1000))

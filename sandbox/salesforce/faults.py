@@ -1,51 +1,89 @@
-"""Faults on demand: what a network, a gateway or a tired org does to a call, switched on by a test.
+"""The faults of Salesforce: the kinds that only it has, and how it words what strikes between it and its caller."""
 
-The switch `faults` is a list of objects. `method` and `path` (a regular expression on the URL's path) say which calls
-are meant, `skip` how many of them pass first, `times` (1) how many are hit. `do` says what happens:
-answer   answers `status` and `body` (text, or JSON of any kind) as `content_type`, without running the call
-delay    waits `seconds`, then runs the call
-drop     breaks the connection before the call runs
-lose     runs the call, then breaks the connection: the answer is lost after the commit
-truncate runs the call, and breaks the connection in the middle of its answer
-"""
-
-import re
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
+from email.utils import format_datetime
 
 import orjson
 
-KINDS = ("answer", "delay", "drop", "lose", "truncate")
+from sandbox.common import fault_rules as of
+from sandbox.common.clock import Clock
+from sandbox.common.fault_kinds import DEFAULT_DELAY_S, Forms
+from sandbox.common.fault_rules import Asked, Kind, Parameter, Rule
+from sandbox.common.faults import Faults
+from sandbox.salesforce.errors import SalesforceError, refused
+from sandbox.salesforce.protocol import JSON, Call
+
+ROW_LOCK, PARTIAL_SUCCESS = "row_lock", "partial_success"
+DAILY_LIMIT, EXPIRED_LOCATOR, LATE_ROWS = "daily_limit", "expired_locator", "late_rows"
+WRITES = frozenset({"POST", "PATCH", "PUT", "DELETE"})
+
+KINDS = (
+    Kind(
+        ROW_LOCK,
+        "answers UNABLE_TO_LOCK_ROW for a share of a collection's rows, or for the one record of another write",
+        {"share": Parameter(of.SHARE, 1.0)},
+    ),
+    Kind(
+        PARTIAL_SUCCESS,
+        "refuses a share of a collection's rows, or the one record of another write",
+        {
+            "share": Parameter(of.SHARE, 0.5),
+            "code": Parameter(of.TEXT, "FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+            "message": Parameter(of.TEXT, "A validation rule refuses this record."),
+        },
+    ),
+    Kind(DAILY_LIMIT, "answers 403 REQUEST_LIMIT_EXCEEDED, and Sforce-Limit-Info shows the limit as used up"),
+    Kind(EXPIRED_LOCATOR, "lets the locator of a next page expire: 400 INVALID_QUERY_LOCATOR from then on"),
+    Kind(
+        LATE_ROWS,
+        "lets queries see what the request writes only `delay_s` after it is written and stamped",
+        {"delay_s": Parameter(of.SECONDS, DEFAULT_DELAY_S)},
+    ),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """The fault that hits one call."""
+def forms_of(clock: Clock) -> Forms:
+    """The forms of an org that lives by `clock`. A 429 comes from the edge and has no body; a bare 500 is a page."""
+    return Forms(
+        error=lambda message: (orjson.dumps(SalesforceError(500, "UNKNOWN_EXCEPTION", message).body()), JSON),
+        bare_error=(b"<html><body><h1>500 Internal Server Error</h1></body></html>", "text/html"),
+        throttled=(b"", "text/plain"),
+        headers=lambda: {"Date": format_datetime(clock.now().replace(microsecond=0), usegmt=True)},
+    )
 
-    kind: str
-    status: int = 503
-    body: bytes = b""
-    content_type: str = "text/html"
-    seconds: float = 0.0
+
+def asked_of_call(call: Call) -> Asked:
+    """A call as rules see it; a subrequest of a composite call counts with its own method and path."""
+    path = call.url(call.path)
+    query = "&".join(f"{name}={value}" for name, value in call.query.items())
+    return Asked(call.request_id, call.method, path, f"{path}?{query}" if query else path)
 
 
-def next_fault(rules: list[Any], method: str, path: str) -> Fault | None:
-    """The fault for this call, if any; counts down the rule that it comes from."""
-    for rule in rules:
-        if not isinstance(rule, dict) or rule.get("do") not in KINDS or rule.get("times", 1) <= 0:
-            continue
-        if rule.get("method", method) != method or not re.search(rule.get("path", ""), path):
-            continue
-        if rule.get("skip", 0) > 0:
-            rule["skip"] -= 1
-            continue
-        rule["times"] = rule.get("times", 1) - 1
-        body = rule.get("body", "")
-        return Fault(
-            rule["do"],
-            int(rule.get("status", 503)),
-            body.encode() if isinstance(body, str) else orjson.dumps(body),
-            rule.get("content_type", "text/html" if isinstance(body, str) else "application/json;charset=UTF-8"),
-            float(rule.get("seconds", 0)),
-        )
-    return None
+def struck_rows(faults: Faults, call: Call, ids: Collection[str]) -> dict[int, SalesforceError]:
+    """The places of the records that a fault refuses in a write of `len(ids)` records, with their refusals.
+
+    `ids` are the records' ids as far as the caller named them.
+    """
+    if not ids:
+        return {}
+    rule = faults.strike((ROW_LOCK, PARTIAL_SUCCESS), asked_of_call(call))
+    if rule is None:
+        return {}
+    named = list(ids)
+    count = max(1, round(rule["share"] * len(named)))
+    places = faults.rules.generator.sample(range(len(named)), count)
+    return {place: _row_refusal(rule, named[place]) for place in places}
+
+
+def _row_refusal(rule: Rule, record_id: str) -> SalesforceError:
+    if rule.kind == PARTIAL_SUCCESS:
+        return refused(rule["code"], rule["message"])
+    return unable_to_lock(record_id)
+
+
+def unable_to_lock(record_id: str) -> SalesforceError:
+    """Another transaction holds the record, or one that has to be held together with it."""
+    return refused(
+        "UNABLE_TO_LOCK_ROW",
+        f"unable to obtain exclusive access to this record or 1 records: {record_id[:15]}".rstrip(": "),
+    )

@@ -1,9 +1,11 @@
 """`limits` and `limits/recordCount`: what is left of the org's allowances."""
 
 from sandbox.salesforce.errors import SalesforceError
+from sandbox.salesforce.faults import DAILY_LIMIT, asked_of_call
 from sandbox.salesforce.org import Org
 from sandbox.salesforce.protocol import Answer, Call, Resource, json_answer, resource
 
+EXCEEDED = "REQUEST_LIMIT_EXCEEDED"
 _FIXED = {
     "ConcurrentAsyncGetReportInstances": 200, "DailyAsyncApexExecutions": 250_000, "DailyBulkApiBatches": 15_000,
     "DailyBulkV2QueryFileStorageMB": 976_562, "DailyBulkV2QueryJobs": 10_000, "DailyDeliveredPlatformEvents": 25_000,
@@ -39,12 +41,15 @@ RESOURCES: tuple[Resource, ...] = (
 )
 
 
-def usage_header(org: Org) -> str:
-    """The value of Sforce-Limit-Info."""
-    return f"api-usage={org.calls_today()}/{org.switches['daily_api_limit']}"
+def usage_header(org: Org, *, used_up: bool = False) -> str:
+    """The value of Sforce-Limit-Info; `used_up` where the call was refused for the limit, whatever was counted."""
+    most = int(org.switches["daily_api_limit"])
+    used = max(org.calls_today(), most) if used_up else org.calls_today()
+    return f"api-usage={used}/{most}"
 
 
-def refuse_beyond_limit(org: Org) -> None:
-    """403 once the daily calls are used up."""
-    if org.calls_today() > int(org.switches["daily_api_limit"]):
-        raise SalesforceError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+def refuse_beyond_limit(org: Org, call: Call) -> None:
+    """403 once the daily calls are used up, or when a fault says that they are."""
+    is_over = org.calls_today() > int(org.switches["daily_api_limit"])
+    if is_over or org.faults.strike((DAILY_LIMIT,), asked_of_call(call)) is not None:
+        raise SalesforceError(403, EXCEEDED, "TotalRequests Limit exceeded.")

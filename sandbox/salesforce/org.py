@@ -8,9 +8,12 @@ from typing import Any
 
 from sandbox.common.clock import Clock
 from sandbox.common.credentials import Credentials
+from sandbox.common.faults import Faults
 from sandbox.common.journal import EFFECT, Journal
 from sandbox.common.switches import Switches
 from sandbox.salesforce import stamps
+from sandbox.salesforce.faults import KINDS, forms_of
+from sandbox.salesforce.late_rows import LateRows
 from sandbox.salesforce.schema import SObject
 from sandbox.salesforce.store import FILE_NAME, Store
 from sandbox.salesforce.visibility import visible_objects
@@ -28,7 +31,6 @@ SWITCHES: Mapping[str, Any] = {
     "bulk_page_rows": 50_000,  # rows of a result page when the caller names no maxRecords
     "bulk_error": "",  # a text makes the next jobs fail with it
     "locked_rows": {},  # id: how many more writes are refused with UNABLE_TO_LOCK_ROW
-    "faults": [],  # see faults.py
 }
 
 
@@ -42,6 +44,8 @@ class Org:
     journal: Journal
     switches: Switches
     credentials: Credentials
+    faults: Faults
+    late: LateRows
 
     @property
     def objects(self) -> Mapping[str, SObject]:
@@ -88,6 +92,14 @@ def open_org(state_dir: Path, credentials: Credentials | None = None) -> Org:
     clock = Clock()
     path = state_dir / FILE_NAME
     store = Store(path, clock.now)
+    journal = Journal(path, clock)
     return Org(
-        state_dir, store, clock, Journal(path, clock), Switches(SWITCHES), credentials or Credentials.from_environment()
+        state_dir=state_dir,
+        store=store,
+        clock=clock,
+        journal=journal,
+        switches=Switches(SWITCHES),
+        credentials=credentials or Credentials.from_environment(),
+        faults=Faults(journal, forms_of(clock), KINDS, in_transaction=lambda: store.connection.in_transaction),
+        late=LateRows(store.connection, clock),
     )

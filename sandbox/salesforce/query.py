@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox.salesforce import stamps
 from sandbox.salesforce.errors import SalesforceError, bad_request
+from sandbox.salesforce.faults import EXPIRED_LOCATOR, asked_of_call
 from sandbox.salesforce.ids import make_id
 from sandbox.salesforce.org import Org
 from sandbox.salesforce.protocol import Answer, Call, Resource, json_answer, resource
@@ -43,6 +44,9 @@ def more(org: Org, call: Call, locator: str, offset: str) -> Answer:
     cursor = org.store.connection.execute(
         "SELECT soql, child, all_rows, batch_size, rows, made_at FROM _cursor WHERE locator = ?", (locator,)
     ).fetchone()
+    if cursor is not None and org.faults.strike((EXPIRED_LOCATOR,), asked_of_call(call)):
+        org.store.connection.execute("DELETE FROM _cursor WHERE locator = ?", (locator,))
+        raise _bad_locator()
     if cursor is None or stamps.instant_of(cursor[5]) + LOCATOR_LIFE < org.now():
         raise _bad_locator()
     soql, child, all_rows, batch_size, packed, _ = cursor
@@ -93,11 +97,12 @@ def _answer(org: Org, call: Call, *, all_rows: bool) -> Answer:
     if call.query.get("columns", "").lower() == "true":
         return json_answer(_column_metadata(plan))
     connection = org.store.connection
-    if plan.kind == "count":
-        return json_answer({"totalSize": _count(connection, plan), "done": True, "records": []})
-    if plan.kind == "aggregate":
-        return json_answer(_aggregates(connection, plan))
-    rows = rows_of(connection, plan)
+    with org.late.hidden():
+        if plan.kind == "count":
+            return json_answer({"totalSize": _count(connection, plan), "done": True, "records": []})
+        if plan.kind == "aggregate":
+            return json_answer(_aggregates(connection, plan))
+        rows = rows_of(connection, plan)
     return json_answer(_page(org, call, plan, soql, None, all_rows, rows, 0, _batch_size(org, call), None))
 
 
@@ -147,7 +152,8 @@ def _page(
 
 def _records(org: Org, call: Call, plan: Plan, soql: str, all_rows: bool, rows: Rows) -> list[dict[str, Any]]:
     assert plan.shape is not None
-    found = read_rows(org.store.connection, plan, rows, all_rows=all_rows).fetchall()
+    with org.late.hidden():
+        found = read_rows(org.store.connection, plan, rows, all_rows=all_rows).fetchall()
     record = plan.shape.seal(call.version).record
     records = [record(row) for row in found]
     for child in plan.children:
@@ -168,8 +174,10 @@ def _children(
         f"SELECT {', '.join(plan.columns)}, t0._row {plan.source()} "
         f'WHERE t0."{child.relationship.field}" IN (SELECT value FROM json_each(?)) AND {plan.where}{_ordered(plan)}'
     )
+    with org.late.hidden():
+        below_all = org.store.connection.execute(sql, [json.dumps(parents), *plan.parameters]).fetchall()
     grouped: dict[str, list[Any]] = {}
-    for row in org.store.connection.execute(sql, [json.dumps(parents), *plan.parameters]):
+    for row in below_all:
         grouped.setdefault(row[-2], []).append(row)
     size = int(org.switches["child_page_size"])
     below = {}

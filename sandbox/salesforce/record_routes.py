@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from sandbox.salesforce import stamps
 from sandbox.salesforce.describe import known_object, metadata
 from sandbox.salesforce.errors import SalesforceError, bad_request, entity_is_deleted, not_found
+from sandbox.salesforce.faults import struck_rows
 from sandbox.salesforce.ids import id18, is_id
 from sandbox.salesforce.org import Org
 from sandbox.salesforce.protocol import Answer, Call, Resource, json_answer, no_content, resource
@@ -20,6 +21,7 @@ HISTORY = timedelta(days=30)
 
 def create(org: Org, call: Call, name: str) -> Answer:
     sobject = known_object(org, name)
+    _meet_faults(org, call)
     created = Records(org, call.request_id).create(sobject, call.json_object())
     location = call.url(f"sobjects/{sobject.name}/{created}")
     return json_answer({"id": created, "success": True, "errors": []}, 201, Location=location)
@@ -34,6 +36,7 @@ def read(org: Org, call: Call, name: str, record_id: str) -> Answer:
 
 
 def update(org: Org, call: Call, name: str, record_id: str) -> Answer:
+    _meet_faults(org, call, record_id)
     Records(org, call.request_id).update(known_object(org, name), record_id, call.json_object())
     return no_content()
 
@@ -42,6 +45,7 @@ def delete(org: Org, call: Call, name: str, record_id: str) -> Answer:
     sobject = known_object(org, name)
     if not record_id.startswith(sobject.prefix):
         raise not_found()
+    _meet_faults(org, call, record_id)
     Records(org, call.request_id).delete(record_id)
     return no_content()
 
@@ -64,6 +68,7 @@ def upsert(org: Org, call: Call, name: str, field_name: str, value: str) -> Answ
         raise SalesforceError(
             400, "INVALID_FIELD", f"The {field.name} field should not be specified in the sobject data.", [field.name]
         )
+    _meet_faults(org, call)
     records = Records(org, call.request_id)
     if field.name == "Id":
         return _upserted(call, sobject, records.update(sobject, unquote(value), body), created=False)
@@ -88,27 +93,32 @@ def delete_by_external_id(org: Org, call: Call, name: str, field_name: str, valu
         return found
     if found is None:
         raise not_found()
+    _meet_faults(org, call, found)
     Records(org, call.request_id).delete(found)
     return no_content()
 
 
 def updated(org: Org, call: Call, name: str) -> Answer:
     sobject, start, end = _span(org, call, name)
-    rows = org.store.connection.execute(
-        f'SELECT "Id" FROM "{sobject.name}" WHERE "SystemModstamp" >= ? AND "SystemModstamp" < ? AND "IsDeleted" = 0 '
-        'ORDER BY "SystemModstamp", "Id"',
-        (stamps.written(start), stamps.written(end)),
-    )
-    return json_answer({"ids": [row[0] for row in rows], "latestDateCovered": stamps.written(min(end, org.now()))})
+    covered = min(end, org.now(), *(late.written_at for late in org.late.now()))
+    with org.late.hidden():
+        rows = org.store.connection.execute(
+            f'SELECT "Id" FROM "{sobject.name}" WHERE "SystemModstamp" >= ? AND "SystemModstamp" < ? '
+            'AND "IsDeleted" = 0 ORDER BY "SystemModstamp", "Id"',
+            (stamps.written(start), stamps.written(end)),
+        ).fetchall()
+    # Salesforce's own watermark stays at the start of the oldest transaction that is still open.
+    return json_answer({"ids": [row[0] for row in rows], "latestDateCovered": stamps.written(covered)})
 
 
 def deleted(org: Org, call: Call, name: str) -> Answer:
     sobject, start, end = _span(org, call, name)
-    rows = org.store.connection.execute(
-        f'SELECT "Id", "SystemModstamp" FROM "{sobject.name}" WHERE "SystemModstamp" >= ? AND "SystemModstamp" < ? '
-        'AND "IsDeleted" = 1 ORDER BY "SystemModstamp", "Id"',
-        (stamps.written(start), stamps.written(end)),
-    )
+    with org.late.hidden():
+        rows = org.store.connection.execute(
+            f'SELECT "Id", "SystemModstamp" FROM "{sobject.name}" WHERE "SystemModstamp" >= ? '
+            'AND "SystemModstamp" < ? AND "IsDeleted" = 1 ORDER BY "SystemModstamp", "Id"',
+            (stamps.written(start), stamps.written(end)),
+        ).fetchall()
     return json_answer({
         "deletedRecords": [{"id": row[0], "deletedDate": row[1]} for row in rows],
         "earliestDateAvailable": stamps.written(org.now() - HISTORY),
@@ -159,6 +169,12 @@ def records_by_id(
         for row in read_rows(org.store.connection, plan, numbers.values(), all_rows=False)
     }  # fmt: skip
     return [found.get(id18(each) if is_id(each) else each) for each in ids]
+
+
+def _meet_faults(org: Org, call: Call, record_id: str = "") -> None:
+    """Refuse a write of one record when a fault says so."""
+    for refusal in struck_rows(org.faults, call, [record_id]).values():
+        raise refusal
 
 
 def _wanted(call: Call) -> list[str] | None:

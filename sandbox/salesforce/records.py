@@ -6,6 +6,7 @@ from typing import Any
 
 from sandbox.salesforce.catalogue import BY_PREFIX, CATALOGUE, USER_ID
 from sandbox.salesforce.errors import SalesforceError, entity_is_deleted, not_found, refused
+from sandbox.salesforce.faults import unable_to_lock
 from sandbox.salesforce.field_values import checked_values, ids_by_external_id
 from sandbox.salesforce.ids import id18, is_id
 from sandbox.salesforce.org import Org
@@ -91,6 +92,7 @@ class Records:
             row["Id"] = self.store.next_id(sobject.name)
             row |= self._stamps(creating=True)
             names = list(row)
+            self.org.late.touch(sobject.name, row["Id"])
             self.store.connection.execute(
                 f'INSERT INTO "{sobject.name}" ({", ".join(f"{chr(34)}{name}{chr(34)}" for name in names)}) '
                 f"VALUES ({', '.join('?' * len(names))})",
@@ -247,9 +249,7 @@ class Records:
         locked = self.org.switches["locked_rows"]
         if locked.get(record_id, 0) > 0:
             locked[record_id] -= 1
-            raise refused(
-                "UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {record_id[:15]}"
-            )
+            raise unable_to_lock(record_id)
 
     def _stamps(self, *, creating: bool) -> Row:
         now = self.org.stamp()
@@ -257,6 +257,7 @@ class Records:
         return {"CreatedDate": now, "CreatedById": USER_ID} | changed if creating else changed
 
     def _set(self, sobject: SObject, record_id: str, changes: Row) -> None:
+        self.org.late.touch(sobject.name, record_id)
         assignments = ", ".join(f'"{name}" = ?' for name in changes)
         self.store.connection.execute(
             f'UPDATE "{sobject.name}" SET {assignments} WHERE "Id" = ?', [*changes.values(), record_id]

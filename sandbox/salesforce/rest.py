@@ -9,6 +9,7 @@ from sandbox.salesforce.bulk import BulkRoutes
 from sandbox.salesforce.catalogue import ORGANIZATION_ID, USER_ID
 from sandbox.salesforce.composite import CompositeRoutes
 from sandbox.salesforce.errors import SalesforceError, bad_request, not_found, session_expired, unknown_exception
+from sandbox.salesforce.faults import LATE_ROWS, WRITES, asked_of_call
 from sandbox.salesforce.org import NEWEST_VERSION, OLDEST_VERSION, Org
 from sandbox.salesforce.protocol import Answer, Call, Resource, error_answer, json_answer, resource
 from sandbox.salesforce.sessions import Sessions
@@ -40,34 +41,46 @@ class RestApi:
 
     def answer(
         self, method: str, path: str, query_values: Mapping[str, str], headers: Mapping[str, str], body: bytes,
-        *, request_id: str, base_url: str, uri_bytes: int, head_bytes: int,
+        *, request_id: str, base_url: str, uri_bytes: int, head_bytes: int, admitted: bool | None = None,
     ) -> Answer:  # fmt: skip
-        """The answer to a call from outside; `path` is as sent, percent-encoded."""
+        """The answer to a call from outside; `path` is as sent, percent-encoded.
+
+        `admitted` tells what was found when a call came that acts later; None lets its session be judged now.
+        """
         method = query_values.get("_HttpMethod", method).upper() if method == "POST" else method
         if head_bytes > LONGEST_HEAD:
             return _too_long(uri_bytes)
         if path.rstrip("/") == "/services/data":
             return json_answer(versions()) if method in ("GET", "HEAD") else error_answer(_not_allowed(method, ["GET"]))
+        used_up = False
         try:
             match = _VERSION.match(path)
             if match is None or not OLDEST_VERSION <= float(match[1]) <= NEWEST_VERSION:
                 raise not_found()
             below = _without_last_slash(match[2] or "")
-            answer = self._counted(Call(method, below, match[1], query_values, headers, body, request_id, base_url))
+            answer = self._counted(
+                Call(method, below, match[1], query_values, headers, body, request_id, base_url), admitted
+            )
         except SalesforceError as refusal:
             answer = error_answer(refusal)
+            used_up = refusal.code == limits.EXCEEDED
         except Exception:
             _log.exception("%s %s", method, path)
             answer = error_answer(unknown_exception(request_id))
-        answer.headers["Sforce-Limit-Info"] = limits.usage_header(self._org)
+        answer.headers["Sforce-Limit-Info"] = limits.usage_header(self._org, used_up=used_up)
         return answer
 
-    def _counted(self, call: Call) -> Answer:
-        if not self._sessions.is_live(call.headers.get("authorization", "")):
+    def _counted(self, call: Call, admitted: bool | None) -> Answer:
+        if not (self._sessions.is_live(call.headers.get("authorization", "")) if admitted is None else admitted):
             raise session_expired()
         self._org.count_call()
-        limits.refuse_beyond_limit(self._org)
+        limits.refuse_beyond_limit(self._org, call)
         _check_media_type(call)
+        if call.method in WRITES:
+            late = self._org.faults.strike((LATE_ROWS,), asked_of_call(call))
+            if late is not None:
+                with self._org.late.writing(late["delay_s"]):
+                    return self.dispatch(self._org, call)
         return self.dispatch(self._org, call)
 
     def dispatch(self, org: Org, call: Call) -> Answer:

@@ -7,6 +7,7 @@ from typing import Any
 from sandbox.salesforce.catalogue import BY_PREFIX
 from sandbox.salesforce.describe import known_object
 from sandbox.salesforce.errors import SalesforceError, bad_request, not_found, refused
+from sandbox.salesforce.faults import struck_rows
 from sandbox.salesforce.ids import is_id
 from sandbox.salesforce.org import Org
 from sandbox.salesforce.protocol import Answer, Call, Resource, json_answer, resource
@@ -42,7 +43,7 @@ def create(org: Org, call: Call) -> Answer:
     def write(row: Record) -> Result:
         return _done(records.create(_type_of(org, row), row))
 
-    return _written(records, rows, write, body)
+    return _written(records, call, rows, write, body)
 
 
 def update(org: Org, call: Call) -> Answer:
@@ -60,7 +61,7 @@ def update(org: Org, call: Call) -> Answer:
             raise refused("MALFORMED_ID", f"{sobject.label} ID: id value of incorrect type: {record_id}", "Id")
         return _done(records.update(sobject, record_id, changes))
 
-    return _written(records, rows, write, body)
+    return _written(records, call, rows, write, body)
 
 
 def upsert(org: Org, call: Call, name: str, field_name: str) -> Answer:
@@ -96,7 +97,7 @@ def upsert(org: Org, call: Call, name: str, field_name: str) -> Answer:
             ) from None
         return _done(written) | {"created": created}
 
-    return _written(records, rows, write, body)
+    return _written(records, call, rows, write, body)
 
 
 def delete(org: Org, call: Call) -> Answer:
@@ -105,7 +106,7 @@ def delete(org: Org, call: Call) -> Answer:
     _limit(ids)
     records = Records(org, call.request_id)
     wanted = {"allOrNone": call.query.get("allOrNone", "").lower() == "true"}
-    return _written(records, [{"id": each} for each in ids], lambda row: _done(records.delete(row["id"])), wanted)
+    return _written(records, call, [{"id": each} for each in ids], lambda row: _done(records.delete(row["id"])), wanted)
 
 
 def read(org: Org, call: Call, name: str) -> Answer:
@@ -168,12 +169,16 @@ def _failed(error: SalesforceError) -> Result:
     return {"success": False, "errors": [error.row_error()]}
 
 
-def _written(records: Records, rows: list[Record], write: Write, options: dict[str, Any]) -> Answer:
+def _written(records: Records, call: Call, rows: list[Record], write: Write, options: dict[str, Any]) -> Answer:
     """Writes row by row; the status is 200 even when every row failed."""
+    ids = [next((str(value) for key, value in row.items() if key.lower() == "id"), "") for row in rows]
+    struck = struck_rows(records.org.faults, call, ids)
     results: list[Result] = []
     try:
         with records.writing():
-            results = [_attempt(write, row) for row in rows]
+            results = [
+                _failed(struck[place]) if place in struck else _attempt(write, row) for place, row in enumerate(rows)
+            ]
             if options.get("allOrNone") is True and not all(result["success"] for result in results):
                 raise _RolledBack
     except _RolledBack:

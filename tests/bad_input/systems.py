@@ -48,6 +48,10 @@ class System:
         """What took effect in one entity set or object."""
         return self.journal(phase="effect", effect=effect, entity=entity)
 
+    def fault(self, kind: str, **details: Any) -> None:
+        """What goes wrong with the next matching call."""
+        self.post("faults", kind=kind, **details)
+
     def stop(self) -> None:
         """Tell the process to end; an open connection would keep it waiting."""
         self.http.close()
@@ -90,10 +94,6 @@ class Salesforce(System):
     def delete(self, sobject: str, record_id: str) -> None:
         self.call("DELETE", f"{sobject}/{record_id}")
 
-    def faults(self, *rules: dict[str, Any]) -> None:
-        """What goes wrong with the next calls; the rules are those of the sandbox's switch."""
-        self.post("settings", faults=list(rules))
-
 
 class D365(System):
     """The sandbox of D365, with the calls of a person who looks after customers."""
@@ -131,10 +131,6 @@ class D365(System):
             timeout=PATIENCE_S,
         )
         assert answer.status_code < 300, answer.text
-
-    def fault(self, kind: str, **details: Any) -> None:
-        """What goes wrong with the next matching call."""
-        self.post("faults", kind=kind, **details)
 
     def orders_made(self) -> list[str]:
         """The numbers of the orders that were created, one for each creation."""

@@ -105,7 +105,7 @@ def test_a_throttled_batch_is_sent_after_the_time_that_d365_asks_for_and_once(in
     run = installation.run(only=TO_THE_ORDERS)
 
     assert run.success
-    [refused], [sent] = moments(d365, phase="fault"), moments(d365, phase="asked", path="/data/$batch")
+    [refused], [_, sent] = moments(d365, phase="fault"), moments(d365, phase="asked", path="/data/$batch")
     assert (sent - refused).total_seconds() >= RETRY_AFTER_S
     assert sorted(d365.orders_made()) == sorted(deal.order for deal in deals)
     assert [outcomes(installation, deal) for deal in deals] == [["not_processed", "confirmed"]] * 2
@@ -157,7 +157,7 @@ def test_a_salesforce_that_is_busy_for_a_moment_is_asked_again(reading: Installa
     salesforce = reading.systems.salesforce
     before = len(moments(salesforce, phase="asked", method="GET"))
     busy = [{"errorCode": "SERVER_UNAVAILABLE", "message": "Server too busy"}]
-    salesforce.faults({"do": "answer", "path": "queryAll/", "status": 503, "body": busy, "times": 2})
+    salesforce.fault("refuse", path="queryAll/", status=503, body=busy, times=2)
 
     run = reading.run(only=["salesforce/account"])
 
@@ -168,7 +168,7 @@ def test_a_salesforce_that_is_busy_for_a_moment_is_asked_again(reading: Installa
 
 def test_a_maintenance_page_of_salesforce_is_told_after_some_tries(reading: Installation) -> None:
     salesforce = reading.systems.salesforce
-    salesforce.faults({"do": "answer", "path": "queryAll/", "status": 503, "body": MAINTENANCE, "times": 4})
+    salesforce.fault("refuse", path="queryAll/", status=503, body=MAINTENANCE, times=4)
 
     run = reading.run(only=["salesforce/account"])
 
@@ -180,7 +180,7 @@ def test_a_maintenance_page_of_salesforce_is_told_after_some_tries(reading: Inst
 
 def test_a_web_page_in_the_place_of_salesforce_data_is_told_plainly(reading: Installation) -> None:
     salesforce = reading.systems.salesforce
-    salesforce.faults({"do": "answer", "path": "queryAll/", "status": 200, "body": MAINTENANCE})
+    salesforce.fault("refuse", path="queryAll/", status=200, body=MAINTENANCE)
 
     run = reading.run(only=["salesforce/account"])
 

@@ -17,11 +17,9 @@ def test_tokens_that_die_during_extraction_delivery_and_write_back_do_not_stop_t
     installation = install(books)
     salesforce, d365 = installation.systems.salesforce, installation.systems.d365
     page, update = f"{API}/queryAll/", f"{API}/composite/sobjects"
-    salesforce.faults(
-        # The first question of an extraction counts, the second one reads the page.
-        {"do": "delay", "method": "GET", "path": "queryAll/", "skip": 1, "seconds": PAUSE_S},
-        {"do": "delay", "method": "PATCH", "path": "composite/sobjects", "seconds": PAUSE_S},
-    )
+    # The first question of an extraction counts, the second one reads the page.
+    salesforce.fault("delay", method="GET", path="queryAll/", after=1, delay_s=PAUSE_S)
+    salesforce.fault("delay", method="PATCH", path="composite/sobjects", delay_s=PAUSE_S)
     d365.fault("delay", path="/data/CustomersV3", after=1, delay_s=PAUSE_S)
     d365.fault("delay", path="/data/$batch", delay_s=PAUSE_S)
 

@@ -44,7 +44,7 @@ def test_a_run_that_meets_a_soql_error_ends_with_its_words_and_the_next_one_goes
     installation: Installation,
 ) -> None:
     refusal = [{"message": MALFORMED, "errorCode": "MALFORMED_QUERY"}]
-    installation.systems.salesforce.faults({"do": "answer", "path": "queryAll/", "status": 400, "body": refusal})
+    installation.systems.salesforce.fault("refuse", path="queryAll/", status=400, body=refusal)
 
     run = installation.run()
 

@@ -1,6 +1,7 @@
 """What keeps running and what dies: `up` and `down` leave no process behind, and a run that is killed leaves nothing in the way of the next."""
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -132,6 +133,38 @@ def test_sandboxes_that_run_empty_are_not_filled_behind_their_back() -> None:
 
         with pytest.raises(ConfigurationError, match="Stop them with `tieout down`"):
             sandboxes.seed(home, "generated:40")
+
+
+def test_sandboxes_start_with_the_faults_of_a_file() -> None:
+    with fresh_home() as installation:
+        home = Home(installation.home)
+        file = installation.home / "faults.json"
+        file.write_text(json.dumps({"salesforce": {"kind": "row_lock"}, "d365": [{"kind": "throttle_part"}]}))
+        log = (installation.home / "sandbox.log").open("w")
+        process = installation.start_tieout("sandbox", "--faults", "faults.json", stdout=log, stderr=log)
+        try:
+            wait_until(lambda: processes.running(home, "sandbox-d365") or process.poll() is not None)
+            services = [processes.running(home, f"sandbox-{name}") for name in ("salesforce", "d365")]
+            shown = [
+                requests.get(f"{service.address}/_sandbox/faults", timeout=30).json() for service in services if service
+            ]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            log.close()
+
+    assert [[rule["kind"] for rule in each["rules"]] for each in shown] == [["row_lock"], ["throttle_part"]]
+
+
+def test_a_file_of_faults_that_is_wrong_ends_with_one_sentence() -> None:
+    with fresh_home() as installation:
+        (installation.home / "faults.json").write_text('{"kind": "throttle_part"}')
+
+        done = installation.tieout("sandbox", "--faults", "faults.json")
+
+        assert done.code == 2
+        assert "There is no fault 'throttle_part' here." in done.stderr
+        assert processes.running(Home(installation.home), "sandbox-salesforce") is None
 
 
 # --- a run that is killed -----------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_a_batch_needs_a_token(d365: Caller):
 
 
 def test_a_part_can_be_throttled_while_the_rest_happens(d365: Caller, new_number: Callable[[], str]):
-    d365.control("settings", {"throttled_changesets": 1})
+    d365.control("faults", {"kind": "throttle_part"})
     first, second = new_number(), new_number()
 
     answer = d365.batch(an_order(first, lines=1), an_order(second, lines=1))

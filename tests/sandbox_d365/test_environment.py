@@ -113,7 +113,21 @@ def test_a_caller_who_gave_up_does_not_stop_the_order(d365: Caller, new_number: 
         time.sleep(0.1)
 
 
-def test_a_fault_that_does_not_exist_is_refused(d365: Caller):
-    answer = d365.http.post(f"{d365.process.url}/_sandbox/faults", json={"kind": "earthquake"})
+def test_what_was_to_take_effect_later_is_lost_with_the_process(tmp_path: Path) -> None:
+    """As with a server that is switched off: nobody finishes for it what it had not begun."""
+    fill(tmp_path)
+    running = Process.start(tmp_path)
+    caller = Caller(running)
+    caller.control("faults", {"kind": "slow_commit", "delay_s": 60})
+    with pytest.raises(requests.ConnectionError):
+        caller.batch(an_order("T-LATER", lines=1))
+    running.stop()
 
-    assert answer.status_code == 400
+    running = Process.start(tmp_path)
+    caller = Caller(running)
+    found = caller.rows("SalesOrderHeadersV2", filter="SalesOrderNumber eq 'T-LATER'")
+    phases = [entry["phase"] for entry in caller.journal(path="/data/$batch")]
+    running.stop()
+
+    assert found == []
+    assert phases == ["asked", "fault", "answered"]

@@ -260,7 +260,7 @@ def test_a_stale_version_is_refused_where_versions_are_honoured(d365: Caller, or
 
 
 def test_another_user_may_have_been_quicker(d365: Caller, order: str):
-    d365.control("settings", {"update_conflicts": 1})
+    d365.control("faults", {"kind": "update_conflict"})
 
     refused = d365.patch(header_key(order), {"SalesOrderName": "x"})
 

@@ -70,7 +70,7 @@ class Sandbox:
     def read(self, sobject: str, record_id: str) -> dict[str, Any]:
         return self.call("GET", f"sobjects/{sobject}/{record_id}").json()
 
-    def control(self, path: str, **content: Any) -> dict[str, Any]:
+    def control(self, path: str, /, **content: Any) -> dict[str, Any]:
         answer = self.http.post(f"{self.url}/_sandbox/{path}", json=content, timeout=10)
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -157,17 +157,15 @@ def test_who_one_is_and_what_is_switched_off(org: Sandbox) -> None:
 
 
 def test_a_gateway_can_answer_instead_of_the_org(org: Sandbox) -> None:
-    org.control(
-        "settings", faults=[{"do": "answer", "path": "/limits", "skip": 1, "status": 503, "body": "<html>down</html>"}]
-    )
+    org.control("faults", kind="refuse", path="/limits", after=1, status=503, body="<html>down</html>")
     answers = [org.call("GET", "limits") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 503, 200]
     assert answers[1].text == "<html>down</html>"
 
 
-@pytest.mark.parametrize(("kind", "written"), [("drop", 0), ("lose", 1)])
+@pytest.mark.parametrize(("kind", "written"), [("drop", 0), ("lose_answer", 1)])
 def test_a_connection_can_break_before_or_after_the_write(org: Sandbox, tag: str, kind: str, written: int) -> None:
-    org.control("settings", faults=[{"do": kind, "method": "POST", "path": "sobjects/Account"}])
+    org.control("faults", kind=kind, method="POST", path="sobjects/Account")
     with pytest.raises(requests.RequestException):
         org.call("POST", "sobjects/Account", json={"Name": tag})
     assert len(org.column(f"SELECT Id FROM Account WHERE Name = '{tag}'")) == written
