@@ -24,7 +24,13 @@ from resources.ledger.breaks import FoundBreak
 from resources.workbench import Workbench, WorkbenchResource
 from tieout.breaks import Break, DeliveryNote, DeliveryNotes, breaks_of, causes_by_record
 from tieout.intended import salesforce_id_of
-from tieout.reconciliation import differences_to_look_at, explain, unjudged_keys, verdicts_to_look_at
+from tieout.reconciliation import (
+    differences_to_look_at,
+    explain,
+    late_notes,
+    unjudged_keys,
+    verdicts_to_look_at,
+)
 
 BREAKS_KEY = ["reconciliation", "breaks"]
 
@@ -170,11 +176,12 @@ def find_breaks(bench: Workbench, ledger: Ledger, run_id: str) -> Iterable[Break
     """Every break of this comparison, with its cause from the ledger."""
     notes = delivery_notes(ledger, run_id)
     notes = _waiting_for_customers(bench, notes) | notes
+    late = late_notes(bench.con, bench.contracts)
     for entity in ("customer", "sales_order"):
         verdicts = list(verdicts_to_look_at(bench.con, f"{entity}_verdict"))
         differences = list(differences_to_look_at(bench.con, f"{entity}_difference"))
-        yield from breaks_of(verdicts, differences, notes)
-    yield from breaks_of(list(verdicts_to_look_at(bench.con, "sales_order_line_verdict")), (), notes)
+        yield from breaks_of(verdicts, differences, notes, late)
+    yield from breaks_of(list(verdicts_to_look_at(bench.con, "sales_order_line_verdict")), (), notes, late)
 
 
 def _waiting_for_customers(bench: Workbench, notes: DeliveryNotes) -> dict[tuple[str, str, str], DeliveryNote]:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 
+from tieout.reconciliation.after_delivery import LateNotes
 from tieout.reconciliation.rows import DifferenceKind, DifferenceRow, Reason, Verdict, VerdictRow
 
 
@@ -135,22 +136,28 @@ def identity_of(entity: str, company: str, key: str, subject: str) -> str:
 
 
 def breaks_of(
-    verdicts: Iterable[VerdictRow], differences: Iterable[DifferenceRow], deliveries: DeliveryNotes
+    verdicts: Iterable[VerdictRow],
+    differences: Iterable[DifferenceRow],
+    deliveries: DeliveryNotes,
+    late: LateNotes | None = None,
 ) -> Iterator[Break]:
-    """Every break of one reconciliation: one for each record that is not simply compared, one for each field that differs."""
+    """Every break of one reconciliation: one for each record that is not simply compared, one for each field that differs.
+
+    `late`: what the contract's policies make of orders whose opportunity changed after delivery.
+    """
     for verdict in verdicts:
         # A record that differs in its fields is told field by field below; one with a reason is told as a whole.
         if verdict.verdict in (Verdict.MATCHED, Verdict.IN_FLIGHT) or (
             verdict.verdict is Verdict.DIFFERS and verdict.reason is None
         ):
             continue
-        yield _break_of_record(verdict, deliveries)
+        yield _break_of_record(verdict, deliveries, late)
     for difference in differences:
         if difference.kind is not DifferenceKind.CASE_OR_BLANKS:
-            yield _break_of_field(difference, deliveries)
+            yield _break_of_field(difference, deliveries, late)
 
 
-def _break_of_record(row: VerdictRow, deliveries: DeliveryNotes) -> Break:
+def _break_of_record(row: VerdictRow, deliveries: DeliveryNotes, late: LateNotes | None) -> Break:
     note = deliveries.get((row.entity, "create", row.salesforce_key)) if row.salesforce_key else None
     cause = cause_of_record(row, note)
     rejected = note.message if note is not None and cause is Cause.DELIVERY_REJECTED else None
@@ -168,14 +175,29 @@ def _break_of_record(row: VerdictRow, deliveries: DeliveryNotes) -> Break:
         amount=_at_stake(row),
         cause=cause,
         owner="salesforce" if row.salesforce_key else "d365",
-        detail=rejected or row.reason or "",
+        detail=rejected or _record_detail(row, cause, late),
         fix=_FIXES[cause],
     )
 
 
-def _break_of_field(row: DifferenceRow, deliveries: DeliveryNotes) -> Break:
+def _record_detail(row: VerdictRow, cause: Cause, late: LateNotes | None) -> str:
+    """The reason, and what the policies of the contract make of it."""
+    if late is not None and cause in {Cause.NOT_WON, Cause.DELETED_IN_SALESFORCE}:
+        processing = late.processing.get((row.company, row.d365_key or ""), "")
+        return f"{row.reason}: {processing}" if processing else row.reason or ""
+    if late is not None and late.is_amended_by_policy and cause is Cause.LINE_DIFFERS:
+        return (
+            "an order whose lines were added or removed is not amended: a line that is sent twice would be there twice"
+        )
+    return row.reason or ""
+
+
+def _break_of_field(row: DifferenceRow, deliveries: DeliveryNotes, late: LateNotes | None) -> Break:
     note = deliveries.get((row.entity, "update", row.salesforce_key))
-    cause = cause_of_field(row, note)
+    follows = late if row.entity == "sales_order" and row.owner == "salesforce" else None
+    cause = cause_of_field(
+        row, note, is_amended=follows is not None and follows.obstacles.get(row.salesforce_key) == ""
+    )
     key = row.salesforce_key if row.line_key is None else f"{row.salesforce_key}/{row.line_key}"
     return Break(
         identity=identity_of(row.entity, row.company, key, row.field),
@@ -191,9 +213,21 @@ def _break_of_field(row: DifferenceRow, deliveries: DeliveryNotes) -> Break:
         amount=row.amount,
         cause=cause,
         owner=row.owner,
-        detail=note.message if note is not None and cause is Cause.DELIVERY_REJECTED else "",
+        detail=note.message
+        if note is not None and cause is Cause.DELIVERY_REJECTED
+        else _field_detail(row, cause, follows),
         fix=_FIXES[cause],
     )
+
+
+def _field_detail(row: DifferenceRow, cause: Cause, late: LateNotes | None) -> str:
+    """Why the order was not brought to its opportunity; empty where that is no question."""
+    if late is None or cause is not Cause.VALUE_DIFFERS:
+        return ""
+    if not late.is_amended_by_policy:
+        return "the order is there, and by the contract a later change of its opportunity is only reported"
+    obstacle = late.obstacles.get(row.salesforce_key)
+    return f"the order is not amended: {obstacle}" if obstacle else ""
 
 
 def causes_by_record(breaks: Iterable[Break]) -> list[tuple[tuple[str | None, str | None], str, str, bool]]:
@@ -232,11 +266,14 @@ def cause_of_record(row: VerdictRow, note: DeliveryNote | None) -> Cause:
             return Cause.VALUE_DIFFERS
 
 
-def cause_of_field(row: DifferenceRow, note: DeliveryNote | None) -> Cause:
-    """The cause of a break that is about one field. `note` is what the ledger knows about the last update of the record in D365."""
+def cause_of_field(row: DifferenceRow, note: DeliveryNote | None, *, is_amended: bool = False) -> Cause:
+    """The cause of a break that is about one field. `note` is what the ledger knows about the last update of the record in D365.
+
+    `is_amended`: the policy for changes after delivery has it written, whatever the field itself says.
+    """
     if row.kind is DifferenceKind.DAMAGED_CHARACTERS:
         return Cause.DAMAGED_CHARACTERS
-    if row.on_difference != "write":
+    if row.on_difference != "write" and not is_amended:
         return Cause.VALUE_DIFFERS
     if row.owner == "salesforce" and note is not None:
         # A confirmed update says nothing about today's difference; a refused or lost one does.

@@ -4,10 +4,11 @@ Pure, driven by the contract.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from tieout.contract import Contract
 from tieout.errors import RecordError
-from tieout.intended import IntendedWrite
+from tieout.intended import IntendedWrite, newest_version
 from tieout.order import LONGEST_KEY, Row
 from tieout.payload_values import d365_value
 
@@ -46,16 +47,24 @@ def customer_write(contract: Contract, account: Row, company: str = "") -> Inten
         value = d365_value(field, account.get(field.salesforce or "")) if field.on_create and field.d365 else None
         if value is not None and field.d365:
             header[field.d365] = value
-    return IntendedWrite(contract.entity, "create", business_key(account_id, company), company, number, header)
+    version = newest_version([account.get(contract.salesforce.version or "")])
+    return IntendedWrite(
+        contract.entity, "create", business_key(account_id, company), company, number, header, source_version=version
+    )
 
 
 def customer_change(
-    contract: Contract, account_id: str, company: str, account_number: str, changed: Mapping[str, object]
+    contract: Contract,
+    account_id: str,
+    company: str,
+    account_number: str,
+    changed: Mapping[str, object],
+    version: datetime | None = None,
 ) -> IntendedWrite:
     """The write that brings fields of an existing customer to Salesforce's values.
 
     `changed` maps contract field names to the stored Salesforce values. Only fields that Salesforce owns and the contract lets be written
-    may be named. An empty value empties the property: D365 has no null.
+    may be named. An empty value empties the property: D365 has no null. `version` is the account's.
     """
     header: dict[str, object] = {}
     for name, stored in changed.items():
@@ -67,7 +76,15 @@ def customer_change(
     if not header:
         raise RecordError(f"Nothing to change for account {account_id}.")
     company = company.casefold()
-    return IntendedWrite(contract.entity, "update", business_key(account_id, company), company, account_number, header)
+    return IntendedWrite(
+        contract.entity,
+        "update",
+        business_key(account_id, company),
+        company,
+        account_number,
+        header,
+        source_version=newest_version([version]),
+    )
 
 
 def customer_differences(contract: Contract, header: Row, found: Row) -> list[str]:

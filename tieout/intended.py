@@ -4,8 +4,9 @@ Pure. The ledger takes the step inside its transaction; a dry run prints the ver
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -22,6 +23,7 @@ class IntendedWrite:
     `business_key` names what exists at most once: the 18-character Salesforce id, for customers with `/company` behind it, because an account
     is a customer in each company that sells to it. `d365_key` is the order number or customer account, given by us.
     `header` holds the properties of the record itself, `lines` those of its lines; decimals are exact.
+    `source_version` is the version (UTC) of the Salesforce record that this was made of: two equal writes may be made of different ones.
     """
 
     entity: str
@@ -31,6 +33,7 @@ class IntendedWrite:
     d365_key: str
     header: Mapping[str, object]
     lines: Sequence[Mapping[str, object]] = ()
+    source_version: datetime | None = None
 
     @property
     def payload(self) -> dict[str, object]:
@@ -54,11 +57,18 @@ class Known:
 
     state: State
     fingerprint: str
+    source_version: datetime | None = None
 
 
 def salesforce_id_of(business_key: str) -> str:
     """The Salesforce id in a business key."""
     return business_key.partition("/")[0]
+
+
+def newest_version(stamps: Iterable[object]) -> datetime | None:
+    """The version (UTC) of what was made of rows with these time stamps; `None` where none of them has one."""
+    known = [stamp.astimezone(UTC) for stamp in stamps if isinstance(stamp, datetime)]
+    return max(known, default=None)
 
 
 class Step(StrEnum):
@@ -73,6 +83,7 @@ class Step(StrEnum):
     LEAVE_REJECTED = "leave_rejected"  # refused, and nothing has changed: waits for a person
     LEAVE_IN_DOUBT = "leave_in_doubt"  # its answer was lost: nothing is sent until it was looked for
     LEAVE_HELD = "leave_held"  # another run has it in its hands
+    LEAVE_STALE = "leave_stale"  # made of an older version of the record than what was sent
 
     @property
     def sends(self) -> bool:
@@ -81,7 +92,23 @@ class Step(StrEnum):
 
 
 def next_step(intended: IntendedWrite, known: Known | None) -> Step:
-    """The one step for `intended`. An update that was confirmed is no obstacle to the next one; a create is."""
+    """The one step for `intended`. An update that was confirmed is no obstacle to the next one; a create is.
+
+    Nothing that was made of an older version of the record takes the place of what was made of a newer one, or follows it.
+    """
+    step = _step_by_state(intended, known)
+    if known is not None and step.sends and step is not Step.REFRESH and _is_older(intended, known):
+        return Step.LEAVE_STALE
+    return step
+
+
+def _is_older(intended: IntendedWrite, known: Known) -> bool:
+    if intended.source_version is None or known.source_version is None:
+        return False
+    return intended.source_version < known.source_version
+
+
+def _step_by_state(intended: IntendedWrite, known: Known | None) -> Step:
     if known is None or (
         intended.operation == "update" and known.state in {State.CONFIRMED, State.SUPERSEDED, State.CANCELLED}
     ):

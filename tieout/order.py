@@ -1,15 +1,16 @@
 """What a sales order in D365 is made of: header and lines from a won opportunity, and whether an order found there is the one we meant.
 
 Pure, driven by the contract: constants, fields that are sent on creation, value maps. The number is given by us (prefix + opportunity id), so
-that D365 itself refuses a second copy.
+that D365 itself refuses a second copy, unless the contract leaves it to D365.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from tieout.contract import Contract, Field, Lines
 from tieout.errors import ContractError, RecordError
-from tieout.intended import IntendedWrite
+from tieout.intended import IntendedWrite, newest_version
 from tieout.payload_values import d365_value
 
 Row = Mapping[str, object]
@@ -46,7 +47,7 @@ def line_numbers(lines: Sequence[Row], *, sort_order: str = "SortOrder") -> list
 def order_write(
     contract: Contract, opportunity: Row, lines: Sequence[Row], customer_account: str, products: Mapping[str, Row]
 ) -> IntendedWrite:
-    """The write that creates the order of `opportunity`.
+    """The write that creates the order of `opportunity`. Where D365 gives the number, header and lines come without one.
 
     `customer_account` is the account's customer in D365, from the crosswalk. `products` maps Product2Id to the stored Salesforce values of
     the product contract's fields (`{"01t…": {"unit": "Each"}}`). Raises RecordError for what cannot become an order.
@@ -58,8 +59,12 @@ def order_write(
     if not lines:
         raise RecordError(f"Opportunity {opportunity_id} has no lines. Add its products in Salesforce.")
     described = _lines_of(contract)
-    key = dict(zip(contract.d365.key, (company, order_number(contract, opportunity_id)), strict=True))
-    header: dict[str, object] = {**key, **contract.create.constants}
+    number = "" if contract.create.number_given_by == "d365" else order_number(contract, opportunity_id)
+    header: dict[str, object] = {contract.d365.key[0]: company, **contract.create.constants}
+    parent: dict[str, object] = {contract.d365.key[0]: company}
+    if number:
+        header[contract.d365.key[1]] = number
+        parent[described.d365.parent or contract.d365.key[1]] = number
     if contract.link.reference:
         header[contract.link.reference] = opportunity_id
     for field in _sent(contract.fields):
@@ -68,19 +73,22 @@ def order_write(
         else:
             _put(header, field, opportunity.get(field.salesforce or ""))
     numbered = sorted(zip(line_numbers(lines), lines, strict=True), key=lambda pair: pair[0])
-    parent = {
-        contract.d365.key[0]: company,
-        described.d365.parent or contract.d365.key[1]: key[contract.d365.key[1]],
-    }
     return IntendedWrite(
         entity=contract.entity,
         operation="create",
         business_key=opportunity_id,
         company=company,
-        d365_key=str(key[contract.d365.key[1]]),
+        d365_key=number,
         header=header,
         lines=[parent | _line(contract, number, line, products) for number, line in numbered],
+        source_version=version_of(contract, opportunity, lines),
     )
+
+
+def version_of(contract: Contract, opportunity: Row, lines: Sequence[Row]) -> datetime | None:
+    """The newest version (UTC) of an opportunity and its lines: a change of a line alone need not show on the opportunity."""
+    of_lines = _lines_of(contract).salesforce.version or ""
+    return newest_version([opportunity.get(contract.salesforce.version or ""), *(line.get(of_lines) for line in lines)])
 
 
 def _line(contract: Contract, number: int, line: Row, products: Mapping[str, Row]) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """The project's contracts: what they extract, who owns what, and that they name only what the systems have."""
 
 import json
+import shutil
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,34 @@ from ruamel.yaml import YAML
 
 from sandbox.d365.catalogue import catalogue
 from sandbox.salesforce.catalogue import CATALOGUE, ORDER_STATUSES, STAGES
-from tieout.contract import Contracts, check_against_d365, check_against_salesforce, written_columns
+from tieout.contract import (
+    Contracts,
+    check_against_d365,
+    check_against_salesforce,
+    load_contracts,
+    written_columns,
+)
+from tieout.contract.dictionary import data_dictionary
 from tieout.contract.schema import schema_text
 
 PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def copy_of_contracts(tmp_path: Path) -> Callable[..., Contracts]:
+    """Loads the project's contracts with changes (old, new) of sales_order.yaml."""
+
+    def load(*changes: tuple[str, str]) -> Contracts:
+        folder = tmp_path / "contracts"
+        shutil.copytree(PROJECT / "contracts", folder)
+        text = (folder / "sales_order.yaml").read_text(encoding="utf-8")
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (folder / "sales_order.yaml").write_text(text, encoding="utf-8")
+        return load_contracts(folder)
+
+    return load
 
 
 def a_describe(contracts: Contracts) -> dict[str, dict[str, Any]]:
@@ -122,6 +148,55 @@ def test_the_two_statuses_of_d365_become_one_label_in_salesforce(
 
     assert statuses.common("d365", f"{header}/{processing}") == common
     assert statuses.stored("salesforce", common) == label
+
+
+def test_numbers_and_policies_are_what_the_contract_says(copy_of_contracts: Callable[..., Contracts]) -> None:
+    changed = copy_of_contracts(
+        ('{given_by: tieout, prefix: "T-"}', "{given_by: d365, settle_s: 600}"),
+        ("  changed: report ", "  changed: amend "),
+        ("  lost: report ", "  lost: stop "),
+    )["sales_order"]
+
+    assert (changed.create.number_given_by, changed.create.settle_s, changed.create.number_prefix) == (
+        "d365",
+        600,
+        None,
+    )
+    assert (changed.after_delivery.changed, changed.after_delivery.lost) == ("amend", "stop")
+
+
+def test_without_a_word_the_number_is_ours_and_changes_are_reported(
+    copy_of_contracts: Callable[..., Contracts],
+) -> None:
+    contracts = copy_of_contracts(
+        ('{given_by: tieout, prefix: "T-"}', '{prefix: "T-"}'), ("after_delivery:\n", ""), ("  changed: report ", "#"),
+        ("  lost: report ", "#"),
+    )  # fmt: skip
+
+    for contract in contracts.values():
+        assert (contract.create.number_given_by, contract.create.settle_s) == ("tieout", 1800)
+        assert (contract.after_delivery.changed, contract.after_delivery.lost) == ("report", "report")
+
+
+def test_the_dictionary_says_who_gives_the_number_and_what_follows_a_change(
+    copy_of_contracts: Callable[..., Contracts],
+) -> None:
+    page = data_dictionary(
+        copy_of_contracts(
+            ('{given_by: tieout, prefix: "T-"}', "{given_by: d365}"),
+            ("  changed: report ", "  changed: amend "),
+            ("  lost: report ", "  lost: stop "),
+        )
+    )
+
+    assert (
+        "from D365's own number sequence. After a lost answer one that is not found by its reference counts as absent only after 1,800 seconds."
+        in page
+    )
+    assert (
+        "a record that changes in Salesforce changes the D365 record while nothing of it is posted, and one that is lost there stops"
+        in page
+    )
 
 
 def test_a_value_map_does_not_mind_capitals_and_blanks_and_writes_the_first_spelling(contracts: Contracts) -> None:

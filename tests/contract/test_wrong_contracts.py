@@ -120,6 +120,87 @@ def test_a_name_that_leads_nowhere_is_told(refusal_of: Refusal, old: str, new: s
     assert any(line.startswith("contracts/sales_order.yaml:") and told in line for line in refusal), refusal
 
 
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("{given_by: us}", "`given_by: us` is not known. Use one of: tieout, d365."),
+        ("{}", "`prefix` is missing in `create.number`. Add it, or let D365 give the number: `given_by: d365`."),
+        (
+            '{prefix: "T-", settle_s: 60}',
+            "`settle_s` is for numbers that D365 gives; ours are refused by D365 when they come twice. "
+            "Remove it, or set `given_by: d365`.",
+        ),
+        ("{given_by: d365, settle_s: 59}", "`settle_s: 59` must be 60 at least. Correct the number."),
+        ('{given_by: d365, settle_s: "60"}', "`settle_s: 60` must be a whole number. Correct the value."),
+        (
+            '{given_by: d365, prefix: "T-"}',
+            "`prefix` does not fit `given_by: d365`, whose number sequence gives the number. Remove it, or set `given_by: tieout`.",
+        ),
+        (
+            "{given_by: d365, from: PO_Number__c}",
+            "`from` does not fit `given_by: d365`, whose number sequence gives the number. Remove it, or set `given_by: tieout`.",
+        ),
+    ],
+)
+def test_a_number_is_given_by_one_side_and_each_has_its_own_keys(refusal_of: Refusal, number: str, told: str) -> None:
+    refusal = refusal_of(("sales_order.yaml", '{given_by: tieout, prefix: "T-"}', number))
+
+    line = line_of("sales_order.yaml", "  number: {given_by: tieout")
+    assert refusal == [f"contracts/sales_order.yaml:{line}: {told}"]
+
+
+def test_a_number_of_d365_needs_a_reference_to_look_for(refusal_of: Refusal) -> None:
+    refusal = refusal_of(
+        ("sales_order.yaml", '{given_by: tieout, prefix: "T-"}', "{given_by: d365}"),
+        ("sales_order.yaml", "  reference: CustomersOrderReference\n", ""),
+    )
+
+    line = line_of("sales_order.yaml", "  number: {given_by: tieout") - 1
+    assert refusal == [
+        f"contracts/sales_order.yaml:{line}: a number that D365 gives says nothing about its origin, so a lost answer is looked up by the "
+        "reference. Add `link.reference`, or set `given_by: tieout`."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("sales_order.yaml", "  changed: report ", "  changed: overwrite ", "`changed: overwrite` is not known. Use one of: report, amend."),
+        ("sales_order.yaml", "  lost: report ", "  lost: cancel ", "`lost: cancel` is not known. Use one of: report, stop."),
+        ("sales_order.yaml", "  lost: report ", "  won: report ", "unknown key `won`."),
+        (
+            "sales_order.yaml",
+            '  number: {given_by: tieout, prefix: "T-"}\n',
+            "",
+            "Tieout creates no such record in D365, so nothing changes after delivery. Add `create.number`, or remove `after_delivery`.",
+        ),
+        (
+            "customer.yaml",
+            "create:\n",
+            "after_delivery: {changed: amend}\ncreate:\n",
+            "records without lines follow Salesforce field by field. Remove `after_delivery`, and set `on_difference: write` on the fields.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_policy_for_what_cannot_happen_is_told(refusal_of: Refusal, file: str, old: str, new: str, told: str) -> None:
+    refusal = refusal_of((file, old, new))
+
+    assert any(line.startswith(f"contracts/{file}:") and told in line for line in refusal), refusal
+
+
+def test_stopping_lost_orders_needs_to_know_what_is_lost_and_what_is_stopped(refusal_of: Refusal) -> None:
+    refusal = refusal_of(
+        ("sales_order.yaml", "  lost: report ", "  lost: stop "),
+        ("sales_order.yaml", "    IsSalesProcessingStopped: text\n", ""),
+        ("sales_order.yaml", "scope:\n  stage: won\n", ""),
+    )
+
+    assert [line.partition(": ")[2] for line in refusal] == [
+        "`lost: stop` has to know which records are stopped already. Add `IsSalesProcessingStopped: text` to `d365.extra`.",
+        "without a scope nothing is ever lost. Add `scope`, or set `lost: report`.",
+    ]
+
+
 def test_the_line_is_the_one_of_the_mistake(refusal_of: Refusal) -> None:
     refusal = refusal_of(("customer.yaml", "    compare: phone\n", "    compare: telephone\n"))
 

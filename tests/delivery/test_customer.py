@@ -1,5 +1,6 @@
 """What a customer is made of."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -47,6 +48,14 @@ def test_an_account_is_a_customer_of_its_own_in_each_company(contract: Contract)
     assert here.business_key != there.business_key
     assert (there.business_key, there.company) == (f"{ACCOUNT_ID}/demf", "demf")
     assert salesforce_id_of(there.business_key) == ACCOUNT_ID
+
+
+def test_a_customer_carries_the_version_of_its_account(contract: Contract) -> None:
+    changed_at = datetime(2026, 3, 1, 8, tzinfo=UTC)
+
+    assert customer_write(contract, an_account(SystemModstamp=changed_at)).source_version == changed_at
+    change = customer_change(contract, ACCOUNT_ID, "usmf", "C-1", {"name": "New name"}, changed_at)
+    assert change.source_version == changed_at
 
 
 @pytest.mark.parametrize("own", [None, "", "A number of more than 20 characters"])

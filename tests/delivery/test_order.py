@@ -1,6 +1,7 @@
 """What a sales order is made of, and whether one that was found is ours."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -71,6 +72,18 @@ def test_a_line_carries_price_and_amount_to_the_last_digit(write: Callable[..., 
     }
     assert b'"SalesPrice":2024.994,' in json_body(line)
     assert b'"OrderedSalesQuantity":2,' in json_body(line)
+
+
+def test_the_version_of_an_order_is_the_newest_of_its_opportunity_and_lines(
+    write: Callable[..., IntendedWrite],
+) -> None:
+    def at(hour: int) -> datetime:
+        return datetime(2026, 3, 1, hour, tzinfo=UTC)
+
+    lines = [a_line(number, SystemModstamp=at(hour)) for number, hour in ((1, 9), (2, 11))]
+
+    assert write(*lines, SystemModstamp=at(10)).source_version == at(11)
+    assert write(*lines, SystemModstamp=at(12)).source_version == at(12)
 
 
 def test_what_salesforce_leaves_empty_is_left_to_d365(write: Callable[..., IntendedWrite]) -> None:

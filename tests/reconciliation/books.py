@@ -5,6 +5,7 @@ A test names only what it is about; everything else has a value with which the t
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from tieout import countries
-from tieout.contract import Contracts, load_contracts
+from tieout.contract import AfterDelivery, Contracts, load_contracts
 from tieout.crosswalk import LinkCounts, link_customers, link_orders
 from tieout.landing import typed_sql
 from tieout.reconciliation import ReadTimes, VerdictCounts, reconcile_customers, reconcile_orders
@@ -30,6 +31,13 @@ Text = str | None
 @cache
 def the_contracts() -> Contracts:
     return load_contracts(Path(__file__).parents[2] / "contracts")
+
+
+def with_policy(**policy: str) -> Contracts:
+    """The project's contracts, with these policies for orders whose opportunity changes after delivery."""
+    contracts = the_contracts()
+    orders = replace(contracts["sales_order"], after_delivery=AfterDelivery(**policy))  # type: ignore[arg-type]
+    return Contracts({**contracts, "sales_order": orders})
 
 
 def account_id(number: int) -> str:

@@ -1,5 +1,6 @@
 """What a reconciliation makes due for delivery and write-back."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from tests.reconciliation.books import DURING, Books, account_id, compared, line_id, opportunity_id
@@ -112,10 +113,11 @@ def test_fields_that_salesforce_owns_are_written_to_the_linked_customer():
         books.customer(2)
 
     result = compared(write)
+    changed_at = datetime(2026, 3, 1, 8, tzinfo=UTC)
     assert result.customers
     assert list(customer_updates(result.con, result.contracts)) == [
-        CustomerUpdate(account_id(2), "usmf", "AW00000002", "name", "OrganizationName", "Renamed"),
-        CustomerUpdate(account_id(2), "usmf", "AW00000002", "phone", "PrimaryContactPhone", None),
+        CustomerUpdate(account_id(2), "usmf", "AW00000002", "name", "OrganizationName", "Renamed", changed_at),
+        CustomerUpdate(account_id(2), "usmf", "AW00000002", "phone", "PrimaryContactPhone", None, changed_at),
     ]
 
 

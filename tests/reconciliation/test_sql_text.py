@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.reconciliation.books import the_contracts
+from tests.reconciliation.books import the_contracts, with_policy
 from tieout.crosswalk import customer_statements, order_statements
-from tieout.reconciliation import due, run, totals
+from tieout.reconciliation import after_delivery, due, run, totals
 
 FOLDER = Path(__file__).parent / "sql"
 
@@ -27,6 +27,10 @@ STATEMENTS = {
         due.mirror_statement(contracts["customer"]),
         due.mirror_statement(contracts["sales_order"]),
     ),
+    "after_delivery": lambda _: [
+        make(with_policy(changed="amend", lost="stop"))
+        for make in (after_delivery.late_statement, after_delivery.late_due_statement)
+    ],
 }
 
 

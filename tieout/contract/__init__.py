@@ -5,8 +5,9 @@
 
 from tieout.contract.check import check_against_d365, check_against_salesforce, written_columns
 from tieout.contract.load import load_contracts
-from tieout.contract.model import ColumnType, CompareKind, Severity, System
+from tieout.contract.model import STOPPED, ColumnType, CompareKind, Severity, System
 from tieout.contract.tables import (
+    AfterDelivery,
     Column,
     Contract,
     Contracts,
@@ -21,6 +22,8 @@ from tieout.contract.tables import (
 )
 
 __all__ = [
+    "STOPPED",
+    "AfterDelivery",
     "Column",
     "ColumnType",
     "CompareKind",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from tieout.contract.model import System
-from tieout.contract.tables import Contract, Contracts, Create, Field, Link, Side, ValueMap
+from tieout.contract.tables import AfterDelivery, Contract, Contracts, Create, Field, Link, Side, ValueMap
 
 _TITLES: Mapping[System, str] = {"salesforce": "Salesforce", "d365": "D365"}
 
@@ -37,7 +37,12 @@ def _headers(contract: Contract) -> str:
         contract.fields,
         contract.salesforce,
         contract.d365,
-        [*_linking(contract.link), *_making(contract.create), *_value_maps(contract.values.values())],
+        [
+            *_linking(contract.link),
+            *_making(contract.create),
+            *(_changing(contract.after_delivery) if contract.lines is not None else ()),
+            *_value_maps(contract.values.values()),
+        ],
     )
 
 
@@ -118,6 +123,11 @@ def _linking(link: Link) -> list[str]:
 
 def _making(create: Create) -> list[str]:
     notes = []
+    if create.number_given_by == "d365":
+        notes.append(
+            "Number of a new D365 record: from D365's own number sequence. After a lost answer one that is not found by its reference "
+            f"counts as absent only after {create.settle_s:,} seconds."
+        )
     if create.number_prefix:
         own = f"its {_code(create.number_from)} where it fits, else " if create.number_from else ""
         notes.append(f"Number of a new D365 record: {own}{_code(create.number_prefix)} and the Salesforce id.")
@@ -125,6 +135,18 @@ def _making(create: Create) -> list[str]:
         constants = ", ".join(f"{_code(name)} = {_code(value)}" for name, value in create.constants.items())
         notes.append(f"A new D365 record also gets {constants}.")
     return notes
+
+
+def _changing(policy: AfterDelivery) -> list[str]:
+    changed = {
+        "report": "is reported",
+        "amend": "changes the D365 record while nothing of it is posted",
+    }[policy.changed]
+    lost = {
+        "report": "is reported",
+        "stop": "stops the processing of the D365 record while nothing of it is posted",
+    }[policy.lost]
+    return [f"After delivery, a record that changes in Salesforce {changed}, and one that is lost there {lost}."]
 
 
 def _value_maps(maps: Iterable[ValueMap]) -> list[str]:

@@ -12,10 +12,19 @@ from pydantic_core import ErrorDetails
 
 from tieout.contract import source as yaml_source
 from tieout.contract.mistakes import mistakes_in
-from tieout.contract.model import ContractModel, D365Side, FieldModel, LinesModel, SalesforceSide, ValueMapModel
+from tieout.contract.model import (
+    SETTLE_S,
+    ContractModel,
+    D365Side,
+    FieldModel,
+    LinesModel,
+    SalesforceSide,
+    ValueMapModel,
+)
 from tieout.contract.source import Path as KeyPath
 from tieout.contract.source import Source
 from tieout.contract.tables import (
+    AfterDelivery,
     Contract,
     Contracts,
     Create,
@@ -85,6 +94,8 @@ def _told(error: ErrorDetails, source: Source) -> tuple[int, str] | None:
             return line, f"`{key}` is empty. Name at least one."
         case "greater_than":
             return line, f"`{key}: {given}` must be more than {error['ctx']['gt']}. Correct the number."
+        case "greater_than_equal":
+            return line, f"`{key}: {given}` must be {error['ctx']['ge']} at least. Correct the number."
     kind = error["type"].removesuffix("_type").removesuffix("_parsing")
     return line, f"`{key}: {given}` must be {_KINDS.get(kind, kind)}. Correct the value."
 
@@ -191,6 +202,7 @@ def _contract(file: str, model: ContractModel, source: Source, maps: _Maps) -> C
         values=MappingProxyType({name: maps[model.entity, name] for name in model.values}),
         lines=_lines(model.lines, fields(model.lines.fields, "lines", "fields"), file, source) if model.lines else None,
         file=file,
+        after_delivery=AfterDelivery(**model.after_delivery.model_dump()) if model.after_delivery else AfterDelivery(),
     )
 
 
@@ -211,6 +223,8 @@ def _create(model: ContractModel | LinesModel) -> Create:
         number_prefix=number.prefix if number else None,
         number_from=number.from_ if number else None,
         constants=MappingProxyType(dict(model.create.constants)),
+        number_given_by=number.given_by if number else "tieout",
+        settle_s=number.settle_s if number and number.settle_s is not None else SETTLE_S,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from tieout.contract.model import NUMBER_KINDS, TEXT_KINDS
+from tieout.contract.model import NUMBER_KINDS, STOPPED, TEXT_KINDS
 from tieout.contract.source import Path
 
 NUMBER_LENGTH = 20
@@ -87,6 +87,7 @@ def _of_contract(data: dict[str, Any], maps: _Maps, fields: Mapping[str, dict[st
                     yield (*above, "fields", name, *key), text
         yield from _of_number(part, above)
         yield from _columns_told_twice(part, above)
+    yield from _of_policies(data)
     for name, value in _group(data, "scope").items():
         yield from _of_scope(name, value, _group(data, "fields").get(name), entity, maps)
     yield from _of_lines(lines)
@@ -199,13 +200,80 @@ def _of_writing(field: dict[str, Any]) -> _Found:
 
 
 def _of_number(part: dict[str, Any], above: Path) -> _Found:
-    prefix = _group(part, "create", "number").get("prefix")
+    number, place = _group(part, "create", "number"), (*above, "create", "number")
+    if number.get("given_by") == "d365":
+        yield from _of_number_from_d365(part, number, place)
+        return
+    prefix = number.get("prefix")
+    is_ours = number.get("given_by", "tieout") == "tieout"
+    if is_ours and prefix is None and isinstance(_group(part, "create").get("number"), dict):
+        yield (
+            place,
+            "`prefix` is missing in `create.number`. Add it, or let D365 give the number: `given_by: d365`.",
+        )
+    if is_ours and "settle_s" in number:
+        yield (
+            (*place, "settle_s"),
+            "`settle_s` is for numbers that D365 gives; ours are refused by D365 when they come twice. "
+            "Remove it, or set `given_by: d365`.",
+        )
     if isinstance(prefix, str) and len(prefix) + SALESFORCE_ID_LENGTH > NUMBER_LENGTH:
         total = len(prefix) + SALESFORCE_ID_LENGTH
         yield (
             (*above, "create", "number", "prefix"),
             f"prefix `{prefix}` and the {SALESFORCE_ID_LENGTH} characters of an id make {total}; D365 takes {NUMBER_LENGTH}. "
             f"Use at most {NUMBER_LENGTH - SALESFORCE_ID_LENGTH} characters.",
+        )
+
+
+def _of_number_from_d365(part: dict[str, Any], number: dict[str, Any], place: Path) -> _Found:
+    for key in ("prefix", "from"):
+        if key in number:
+            yield (
+                (*place, key),
+                f"`{key}` does not fit `given_by: d365`, whose number sequence gives the number. "
+                "Remove it, or set `given_by: tieout`.",
+            )
+    if not _group(part, "link").get("reference"):
+        yield (
+            (*place, "given_by"),
+            "a number that D365 gives says nothing about its origin, so a lost answer is looked up by the reference. "
+            "Add `link.reference`, or set `given_by: tieout`.",
+        )
+    if STOPPED not in _group(part, "d365", "extra"):
+        yield (
+            (*place, "given_by"),
+            f"an order that D365 numbers is stopped until its lines are there, which has to be read. Add `{STOPPED}: text` to `d365.extra`.",
+        )
+    if not _group(part, "lines"):
+        yield (
+            (*place, "given_by"),
+            "`given_by: d365` is for orders, and these records have no lines. Set `given_by: tieout`.",
+        )
+
+
+def _of_policies(data: dict[str, Any]) -> _Found:
+    """The policies speak of records that Tieout creates, header and lines; of a lost one only where the contract tells won from lost."""
+    if data.get("after_delivery") is None:
+        return
+    if _group(data, "create").get("number") is None:
+        yield (
+            ("after_delivery",),
+            "Tieout creates no such record in D365, so nothing changes after delivery. Add `create.number`, or remove `after_delivery`.",
+        )
+    elif not _group(data, "lines"):
+        yield (
+            ("after_delivery",),
+            "records without lines follow Salesforce field by field. Remove `after_delivery`, and set `on_difference: write` on the fields.",
+        )
+    if _group(data, "after_delivery").get("lost") != "stop":
+        return
+    if not _group(data, "scope"):
+        yield ("after_delivery", "lost"), "without a scope nothing is ever lost. Add `scope`, or set `lost: report`."
+    if STOPPED not in _group(data, "d365", "extra"):
+        yield (
+            ("after_delivery", "lost"),
+            f"`lost: stop` has to know which records are stopped already. Add `{STOPPED}: text` to `d365.extra`.",
         )
 
 

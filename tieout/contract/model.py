@@ -15,9 +15,17 @@ CompareKind = Literal[
     "text", "exact", "money", "quantity", "date", "instant", "code", "email", "phone", "country", "reference", "none"
 ]
 Severity = Literal["error", "warn"]
+NumberGiver = Literal["tieout", "d365"]
+ChangePolicy = Literal["report", "amend"]
+LossPolicy = Literal["report", "stop"]
 
 NUMBER_KINDS = frozenset({"money", "quantity"})
 TEXT_KINDS = frozenset({"text", "exact", "code", "email", "phone", "country", "reference"})
+
+SETTLE_S = 1800
+"""Seconds that a commit of D365 may take to show, where the contract does not say."""
+STOPPED = "IsSalesProcessingStopped"
+"""Property of a D365 order header that keeps the order from being processed further: Yes or No."""
 
 _NAME = r"^[a-z][a-z0-9_]*$"
 _API_NAME = r"^[A-Za-z][A-Za-z0-9_]*$"
@@ -95,13 +103,22 @@ class Link(_Part):
 class Number(_Part):
     """How the number of a new D365 record is made."""
 
-    prefix: Annotated[str, StringConstraints(min_length=1)] = Field(
-        description="Put before the 18-character Salesforce id."
+    given_by: NumberGiver = Field(
+        default="tieout",
+        description="`tieout`: prefix and Salesforce id, so that D365 refuses a second copy. `d365`: its number sequence; needs `link.reference`.",
+    )
+    prefix: Annotated[str, StringConstraints(min_length=1)] | SkipJsonSchema[None] = Field(
+        default=None, description="Put before the 18-character Salesforce id."
     )
     from_: ApiName | SkipJsonSchema[None] = Field(
         default=None,
         alias="from",
         description="Salesforce field that is used instead where it holds 20 characters or fewer.",
+    )
+    settle_s: Annotated[int, Field(ge=60)] | SkipJsonSchema[None] = Field(
+        default=None,
+        description="`given_by: d365` only: seconds after a lost answer before a record that is not found counts as absent. "
+        f"Default: {SETTLE_S}.",
     )
 
 
@@ -111,6 +128,20 @@ class Create(_Part):
     number: Number | SkipJsonSchema[None] = None
     constants: dict[ApiName, str] = Field(
         default_factory=dict, description="Properties with one value for every record."
+    )
+
+
+class AfterDeliveryModel(_Part):
+    """What is done when the Salesforce record changes after its D365 record was made. Never a second record."""
+
+    changed: ChangePolicy = Field(
+        default="report",
+        description="`report`: a break for a person. `amend`: bring the D365 record to Salesforce's values while nothing of it is posted.",
+    )
+    lost: LossPolicy = Field(
+        default="report",
+        description="`report`: a break for a person. `stop`: stop the processing of the D365 record while nothing of it is posted; "
+        "released when the Salesforce record is back in scope.",
     )
 
 
@@ -211,6 +242,9 @@ class ContractModel(_Part):
     )
     link: Link = Link()
     create: Create = Create()
+    after_delivery: AfterDeliveryModel | SkipJsonSchema[None] = Field(
+        default=None, description="Policies for changes after delivery; `report` where they are absent."
+    )
     values: dict[Name, ValueMapModel] = Field(default_factory=dict)
     fields: dict[Name, FieldModel] = Field(min_length=1)
     lines: LinesModel | SkipJsonSchema[None] = None

@@ -9,7 +9,18 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
-from tieout.contract.model import NUMBER_KINDS, TEXT_KINDS, ColumnType, CompareKind, Severity, System
+from tieout.contract.model import (
+    NUMBER_KINDS,
+    SETTLE_S,
+    TEXT_KINDS,
+    ChangePolicy,
+    ColumnType,
+    CompareKind,
+    LossPolicy,
+    NumberGiver,
+    Severity,
+    System,
+)
 
 # Read before what refers to them, so that a line never arrives before its header was asked for.
 _READ_ORDER = ("product", "customer", "sales_order")
@@ -158,12 +169,27 @@ class Link:
 class Create:
     """What a new D365 record gets besides the fields.
 
-    `number_prefix` + Salesforce id is its number, unless `number_from` (a Salesforce field) holds one of 20 characters or fewer.
+    `number_prefix` + Salesforce id is its number, unless `number_from` (a Salesforce field) holds one of 20 characters or fewer. Where
+    `number_given_by` is `d365`, its number sequence gives it, both are `None`, and only a look for the reference tells whether the record
+    is there: `settle_s` seconds after a lost answer one that is not found counts as absent.
     """
 
     number_prefix: str | None = None
     number_from: str | None = None
     constants: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    number_given_by: NumberGiver = "tieout"
+    settle_s: int = SETTLE_S
+
+
+@dataclass(frozen=True, slots=True)
+class AfterDelivery:
+    """What is done when the Salesforce record changes after its D365 record was made.
+
+    `changed`: `report` a break, or `amend` the D365 record. `lost` (out of scope, or deleted): `report` a break, or `stop` its processing.
+    """
+
+    changed: ChangePolicy = "report"
+    lost: LossPolicy = "report"
 
 
 @dataclass(frozen=True)
@@ -210,6 +236,7 @@ class Contract:
     values: Mapping[str, ValueMap]
     lines: Lines | None
     file: str
+    after_delivery: AfterDelivery = AfterDelivery()
 
     def field(self, name: str) -> Field:
         """The header field of that name; KeyError where there is none."""

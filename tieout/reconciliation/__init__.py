@@ -1,8 +1,10 @@
 """Reconciliation: a verdict for every record, every difference field by field, and totals that tie out.
 
-`reconcile_customers` and `reconcile_orders` make the tables; `due.py` says what follows from them for delivery and write-back.
+`reconcile_customers` and `reconcile_orders` make the tables; `due.py` says what follows from them for delivery and write-back, and
+`after_delivery.py` what follows for orders that were delivered already.
 """
 
+from tieout.reconciliation.after_delivery import LateChange, LateNotes, late_changes, late_notes
 from tieout.reconciliation.due import (
     CustomerToCreate,
     CustomerUpdate,
@@ -32,6 +34,8 @@ __all__ = [
     "CustomerUpdate",
     "DifferenceKind",
     "DifferenceRow",
+    "LateChange",
+    "LateNotes",
     "MirrorChange",
     "OrderToDeliver",
     "ReadTimes",
@@ -43,6 +47,8 @@ __all__ = [
     "customers_to_create",
     "differences_to_look_at",
     "explain",
+    "late_changes",
+    "late_notes",
     "mirror_changes",
     "orders_to_deliver",
     "reconcile_customers",

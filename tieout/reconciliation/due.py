@@ -5,6 +5,7 @@ Only reads what `reconcile_customers` and `reconcile_orders` left on the connect
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,10 @@ class CustomerToCreate:
 
 @dataclass(frozen=True, slots=True)
 class CustomerUpdate:
-    """A field that Salesforce owns and that differs in D365. `field` is the contract's name, `property` the one of D365."""
+    """A field that Salesforce owns and that differs in D365. `field` is the contract's name, `property` the one of D365.
+
+    `version` is the version of the account that holds the value.
+    """
 
     salesforce_id: str
     company: str
@@ -60,6 +64,7 @@ class CustomerUpdate:
     field: str
     property: str
     value: object
+    version: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,10 @@ def customer_updates(con: "DuckDBPyConnection", contracts: Contracts) -> Iterato
     """
     contract = contracts["customer"]
     for row in in_batches(con, "customer_update_due", updates_due_statement(contract)):
-        salesforce_id, company, customer_account, name, value = row
-        yield CustomerUpdate(salesforce_id, company, customer_account, name, contract.field(name).d365 or "", value)
+        salesforce_id, company, customer_account, name, value, version = row
+        yield CustomerUpdate(
+            salesforce_id, company, customer_account, name, contract.field(name).d365 or "", value, version
+        )
 
 
 def mirror_changes(con: "DuckDBPyConnection", contracts: Contracts, entity: str) -> Iterator[MirrorChange]:
@@ -137,7 +144,7 @@ def orders_due_statement(contracts: Contracts) -> str:
 ),
 {account_state_cte(contracts)},
 due_line AS (
-    SELECT line._parent_key, list({_struct(orders, "line", is_line=True)} ORDER BY line.line_number, line._key) AS lines,
+    SELECT line._parent_key, list({struct_of(orders, "line", is_line=True, is_numbered=True)} ORDER BY line.line_number, line._key) AS lines,
         list(DISTINCT {product}) FILTER (product._key IS NOT NULL) AS products
     FROM (
         {numbered_lines(contracts)}
@@ -147,7 +154,7 @@ due_line AS (
     GROUP BY line._parent_key
 )
 SELECT due.salesforce_key, due.company, due.account_id, account_state.customer_account,
-    {_struct(orders, "opportunity")} AS opportunity, due_line.lines, due_line.products
+    {struct_of(orders, "opportunity")} AS opportunity, due_line.lines, due_line.products
 FROM due
 JOIN {orders.salesforce.table} AS opportunity ON opportunity._key = due.salesforce_key
 JOIN due_line ON due_line._parent_key = due.salesforce_key
@@ -159,7 +166,7 @@ def customers_due_statement(contracts: Contracts) -> str:
     """The SELECT of `customers_to_create`."""
     customers = contracts["customer"]
     return f"""WITH {account_state_cte(contracts)}
-SELECT DISTINCT ON (record.account_id, record.company) record.account_id, record.company, {_struct(customers, "account")} AS account
+SELECT DISTINCT ON (record.account_id, record.company) record.account_id, record.company, {struct_of(customers, "account")} AS account
 FROM sales_order_verdict AS verdict
 JOIN sales_order_record AS record ON record.salesforce_key = verdict.salesforce_key AND record.d365_lake_key IS NULL
 JOIN account_state ON account_state.account_id = record.account_id AND account_state.company = record.company
@@ -170,8 +177,11 @@ ORDER BY record.account_id, record.company"""
 
 def updates_due_statement(contract: Contract) -> str:
     """The SELECT of `customer_updates`."""
-    return f"""SELECT difference.salesforce_key, difference.company, difference.d365_key, difference.field, difference.salesforce_stored
+    version = quoted(contract.salesforce.version or "SystemModstamp")
+    return f"""SELECT difference.salesforce_key, difference.company, difference.d365_key, difference.field, difference.salesforce_stored,
+    account.{version} AS version
 FROM customer_difference AS difference
+JOIN {contract.salesforce.table} AS account ON account._key = difference.salesforce_key
 WHERE difference.owner = 'salesforce' AND difference.on_difference = 'write' AND difference.kind <> 'case_or_blanks'
     AND difference.damaged_side IS DISTINCT FROM 'salesforce'
     AND difference.field IN ({", ".join(literal(field.name) for field in contract.fields if field.d365)})
@@ -234,9 +244,10 @@ def _typed(value: str | None, type_: str) -> object:
     return Decimal(value) if value is not None and type_ == "decimal" else value
 
 
-def _struct(contract: Contract, relation: str, *, is_line: bool = False) -> str:
+def struct_of(contract: Contract, relation: str, *, is_line: bool = False, is_numbered: bool = False) -> str:
+    """All Salesforce columns of a row of `relation` as one STRUCT; `is_numbered`: with the `line_number` that `numbered_lines` gives."""
     table = contract.lines_table("salesforce") if is_line else contract.table("salesforce")
     members = [f"{literal(column.name)}: {relation}.{quoted(column.name)}" for column in table.columns]
-    if is_line:
+    if is_numbered:
         members.append(f"'line_number': {relation}.line_number")
     return "{" + ", ".join(members) + "}"

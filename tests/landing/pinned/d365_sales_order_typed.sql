@@ -1,5 +1,5 @@
 WITH stored AS (
-    SELECT {'dataAreaId': "dataAreaId", 'SalesOrderNumber': "SalesOrderNumber", 'OrderingCustomerAccountNumber': "OrderingCustomerAccountNumber", 'CurrencyCode': "CurrencyCode", 'CustomerRequisitionNumber': "CustomerRequisitionNumber", 'RequestedShippingDate': "RequestedShippingDate", 'SalesOrderStatus': "SalesOrderStatus", 'SalesOrderProcessingStatus': "SalesOrderProcessingStatus", 'CustomersOrderReference': "CustomersOrderReference", 'InvoiceCustomerAccountNumber': "InvoiceCustomerAccountNumber", 'SalesOrderName': "SalesOrderName", 'RequestedReceiptDate': "RequestedReceiptDate", 'ConfirmedShippingDate': "ConfirmedShippingDate", 'OrderCreationDateTime': "OrderCreationDateTime", 'DefaultShippingSiteId': "DefaultShippingSiteId", 'DefaultShippingWarehouseId': "DefaultShippingWarehouseId"} AS as_received,
+    SELECT {'dataAreaId': "dataAreaId", 'SalesOrderNumber': "SalesOrderNumber", 'OrderingCustomerAccountNumber': "OrderingCustomerAccountNumber", 'CurrencyCode': "CurrencyCode", 'CustomerRequisitionNumber': "CustomerRequisitionNumber", 'RequestedShippingDate': "RequestedShippingDate", 'SalesOrderStatus': "SalesOrderStatus", 'SalesOrderProcessingStatus': "SalesOrderProcessingStatus", 'CustomersOrderReference': "CustomersOrderReference", 'InvoiceCustomerAccountNumber': "InvoiceCustomerAccountNumber", 'SalesOrderName': "SalesOrderName", 'RequestedReceiptDate': "RequestedReceiptDate", 'ConfirmedShippingDate': "ConfirmedShippingDate", 'OrderCreationDateTime': "OrderCreationDateTime", 'DefaultShippingSiteId': "DefaultShippingSiteId", 'DefaultShippingWarehouseId': "DefaultShippingWarehouseId", 'IsSalesProcessingStopped': "IsSalesProcessingStopped"} AS as_received,
            nullif(replace("dataAreaId", chr(0), ''), '') AS "dataAreaId",
            nullif(replace("SalesOrderNumber", chr(0), ''), '') AS "SalesOrderNumber",
            nullif(replace("OrderingCustomerAccountNumber", chr(0), ''), '') AS "OrderingCustomerAccountNumber",
@@ -15,7 +15,8 @@ WITH stored AS (
            CASE WHEN NOT starts_with("ConfirmedShippingDate", '1900-01-01') THEN nullif("ConfirmedShippingDate", '') END AS "ConfirmedShippingDate",
            CASE WHEN NOT starts_with("OrderCreationDateTime", '1900-01-01') THEN nullif("OrderCreationDateTime", '') END AS "OrderCreationDateTime",
            nullif(replace("DefaultShippingSiteId", chr(0), ''), '') AS "DefaultShippingSiteId",
-           nullif(replace("DefaultShippingWarehouseId", chr(0), ''), '') AS "DefaultShippingWarehouseId"
+           nullif(replace("DefaultShippingWarehouseId", chr(0), ''), '') AS "DefaultShippingWarehouseId",
+           nullif(replace("IsSalesProcessingStopped", chr(0), ''), '') AS "IsSalesProcessingStopped"
     FROM staged
 ),
 typed AS (
@@ -35,7 +36,8 @@ typed AS (
            TRY_CAST(left("ConfirmedShippingDate", 10) AS DATE) AS "ConfirmedShippingDate",
            CASE WHEN length("OrderCreationDateTime") > 16 AND (ends_with("OrderCreationDateTime", 'Z') OR substr("OrderCreationDateTime", -5, 1) IN ('+', '-') OR substr("OrderCreationDateTime", -6, 1) IN ('+', '-')) THEN TRY_CAST("OrderCreationDateTime" AS TIMESTAMPTZ) END AS "OrderCreationDateTime",
            "DefaultShippingSiteId" AS "DefaultShippingSiteId",
-           "DefaultShippingWarehouseId" AS "DefaultShippingWarehouseId"
+           "DefaultShippingWarehouseId" AS "DefaultShippingWarehouseId",
+           "IsSalesProcessingStopped" AS "IsSalesProcessingStopped"
     FROM stored
 ),
 comparable AS (
@@ -55,6 +57,7 @@ comparable AS (
            "OrderCreationDateTime",
            "DefaultShippingSiteId",
            "DefaultShippingWarehouseId",
+           "IsSalesProcessingStopped",
            as_received,
            lower("dataAreaId") || '|' || lower("OrderingCustomerAccountNumber") AS "cmp_customer",
            CASE lower(trim("CurrencyCode")) WHEN 'usd' THEN 'USD' WHEN 'eur' THEN 'EUR' WHEN 'gbp' THEN 'GBP' WHEN 'cad' THEN 'CAD' WHEN 'aud' THEN 'AUD' WHEN 'nzd' THEN 'NZD' WHEN 'chf' THEN 'CHF' WHEN 'sek' THEN 'SEK' WHEN 'dkk' THEN 'DKK' WHEN 'nok' THEN 'NOK' WHEN 'jpy' THEN 'JPY' WHEN 'pln' THEN 'PLN' WHEN 'czk' THEN 'CZK' WHEN 'huf' THEN 'HUF' WHEN 'sgd' THEN 'SGD' WHEN 'hkd' THEN 'HKD' WHEN 'cny' THEN 'CNY' WHEN 'inr' THEN 'INR' WHEN 'brl' THEN 'BRL' WHEN 'mxn' THEN 'MXN' WHEN 'zar' THEN 'ZAR' ELSE nullif(upper(trim("CurrencyCode")), '') END AS "cmp_currency",
@@ -65,6 +68,6 @@ comparable AS (
     FROM typed
 )
 SELECT *,
-       CAST(hash("dataAreaId", "SalesOrderNumber", "OrderingCustomerAccountNumber", "CurrencyCode", "CustomerRequisitionNumber", "RequestedShippingDate", "SalesOrderStatus", "SalesOrderProcessingStatus", "CustomersOrderReference", "InvoiceCustomerAccountNumber", "SalesOrderName", "RequestedReceiptDate", "ConfirmedShippingDate", "OrderCreationDateTime", "DefaultShippingSiteId", "DefaultShippingWarehouseId", "cmp_customer", "cmp_currency", "cmp_purchase_order", "cmp_requested_ship_date", "cmp_order_status") >> 1 AS BIGINT) AS _row_hash,
+       CAST(hash("dataAreaId", "SalesOrderNumber", "OrderingCustomerAccountNumber", "CurrencyCode", "CustomerRequisitionNumber", "RequestedShippingDate", "SalesOrderStatus", "SalesOrderProcessingStatus", "CustomersOrderReference", "InvoiceCustomerAccountNumber", "SalesOrderName", "RequestedReceiptDate", "ConfirmedShippingDate", "OrderCreationDateTime", "DefaultShippingSiteId", "DefaultShippingWarehouseId", "IsSalesProcessingStopped", "cmp_customer", "cmp_currency", "cmp_purchase_order", "cmp_requested_ship_date", "cmp_order_status") >> 1 AS BIGINT) AS _row_hash,
        CAST(hash("cmp_currency", "cmp_purchase_order", "cmp_order_status") >> 1 AS BIGINT) AS _compare_hash
 FROM comparable

@@ -66,8 +66,10 @@ JOIN account AS account ON account._key = record.account_id
 WHERE verdict.verdict = 'only_in_salesforce' AND verdict.reason IS NULL AND account_state.state IS NULL
 ORDER BY record.account_id, record.company;
 
-SELECT difference.salesforce_key, difference.company, difference.d365_key, difference.field, difference.salesforce_stored
+SELECT difference.salesforce_key, difference.company, difference.d365_key, difference.field, difference.salesforce_stored,
+    account."SystemModstamp" AS version
 FROM customer_difference AS difference
+JOIN account AS account ON account._key = difference.salesforce_key
 WHERE difference.owner = 'salesforce' AND difference.on_difference = 'write' AND difference.kind <> 'case_or_blanks'
     AND difference.damaged_side IS DISTINCT FROM 'salesforce'
     AND difference.field IN ('name', 'street', 'city', 'postal_code', 'state', 'country', 'phone', 'email', 'currency', 'payment_terms', 'credit_limit', 'on_hold')
