@@ -9,18 +9,26 @@ from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from resources.d365 import D365Client
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.salesforce import SalesforceClient
+from tieout.budget import Budget
 from tieout.contract import Contracts, load_contracts
 from tieout.errors import ConfigurationError
 from tieout.settings import Settings
 
 
 class SalesforceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Salesforce: SALESFORCE_INSTANCE_URL and its credentials."""
+    """Salesforce: SALESFORCE_INSTANCE_URL and its credentials, TIEOUT_SALESFORCE_CALLS_PER_RUN, TIEOUT_SALESFORCE_RESERVE_PERCENT."""
+
+    _budget: Budget | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster's signature
+        """A new run has a new budget; its steps share it."""
+        self._budget = None
 
     @contextmanager
     def client(self) -> Iterator[SalesforceClient]:
@@ -28,7 +36,17 @@ class SalesforceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         settings = Settings.from_environment()
         if settings.salesforce is None:
             raise ConfigurationError(_NOT_SET.format(name="SALESFORCE_INSTANCE_URL", system="Salesforce"))
-        with SalesforceClient(settings.salesforce, ca_bundle=settings.ca_bundle) as client:
+        if self._budget is None:
+            self._budget = Budget(
+                "Salesforce",
+                settings.salesforce_calls_per_run,
+                settings.salesforce_reserve_percent,
+                "TIEOUT_SALESFORCE_CALLS_PER_RUN",
+            )
+        waits = settings.home / "wait-salesforce"
+        with SalesforceClient(
+            settings.salesforce, ca_bundle=settings.ca_bundle, budget=self._budget, wait_file=waits
+        ) as client:
             yield client
 
     def address(self) -> str:
@@ -38,7 +56,13 @@ class SalesforceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class D365Resource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """D365: D365_URL, its Entra tenant and credentials."""
+    """D365: D365_URL, its Entra tenant and credentials, TIEOUT_D365_CALLS_PER_RUN."""
+
+    _budget: Budget | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster's signature
+        """A new run has a new budget; its steps share it."""
+        self._budget = None
 
     @contextmanager
     def client(self) -> Iterator[D365Client]:
@@ -46,7 +70,10 @@ class D365Resource(dg.ConfigurableResource):  # type: ignore[type-arg]
         settings = Settings.from_environment()
         if settings.d365 is None:
             raise ConfigurationError(_NOT_SET.format(name="D365_URL", system="D365"))
-        with D365Client(settings.d365, ca_bundle=settings.ca_bundle) as client:
+        if self._budget is None:
+            self._budget = Budget("D365", settings.d365_calls_per_run, variable="TIEOUT_D365_CALLS_PER_RUN")
+        waits = settings.home / "wait-d365"
+        with D365Client(settings.d365, ca_bundle=settings.ca_bundle, budget=self._budget, wait_file=waits) as client:
             yield client
 
     def address(self) -> str:

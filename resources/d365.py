@@ -20,18 +20,21 @@ from resources.entra import EntraSignIn
 from resources.web_session import READ_TIMEOUT_S
 from tieout.answer import Answer, NoAnswer
 from tieout.batch import Changeset, build_batch, parse_batch
+from tieout.budget import Budget
 from tieout.contract import Table
 from tieout.errors import RecordError, SourceUnavailable
-from tieout.odata import Envelope, cut_envelope, key_path, path_of_next_page, query_string
+from tieout.odata import Envelope, behind, cut_envelope, key_path, path_of_next_page, query_string
 from tieout.page_files import PageFiles
 from tieout.settings import D365Settings
 
+_PAGE_ROWS = 10_000
+"""Rows asked for at once: the most that D365 gives."""
 _EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
 
 
 @dataclass(frozen=True, slots=True)
 class TableRead:
-    """One read of one table. `complete` is the proof: as many rows as the count said, and the same count before and after.
+    """One read of one table. `complete` is the proof: walked by key range to its end, with as many rows as the counts before and after allow.
 
     `problem` says in words why a read is not complete; without the proof nobody may conclude that a record is missing.
     """
@@ -62,10 +65,20 @@ class D365Client:
         read_timeout_s: float = READ_TIMEOUT_S,
         sleep: Callable[[float], None] = time.sleep,
         sign_in: EntraSignIn | None = None,
+        budget: Budget | None = None,
+        wait_file: Path | None = None,
     ) -> None:
         # Behind a gateway the token is still made for the environment itself: its sign-in can be given.
         sign_in = sign_in or EntraSignIn(settings, ca_bundle)
-        self._http = D365Http(settings, sign_in, ca_bundle=ca_bundle, read_timeout_s=read_timeout_s, sleep=sleep)
+        self._http = D365Http(
+            settings,
+            sign_in,
+            ca_bundle=ca_bundle,
+            read_timeout_s=read_timeout_s,
+            sleep=sleep,
+            budget=budget,
+            wait_file=wait_file,
+        )
 
     def __enter__(self) -> "D365Client":
         return self
@@ -142,43 +155,81 @@ class D365Client:
 
         Raises AuthenticationProblem only where nothing was run.
         """
-        calls, started = self.api_calls, time.monotonic()
+        started = time.monotonic()
         request = build_batch(self._http.service_root, changesets, str(uuid.uuid4()))
-        answer = self._http.write(f"{self._http.service_root}/$batch", request.body, request.content_type)
+        answer, calls = self._http.write(f"{self._http.service_root}/$batch", request.body, request.content_type)
         answers: Sequence[Answer | NoAnswer]
         if isinstance(answer, NoAnswer) or answer.status == 429:
             answers = [answer] * len(changesets)
         elif answer.status in {200, 202}:
             answers = parse_batch(answer.content_type, answer.body, changesets)
+            waits = [each.retry_after_s for each in answers if isinstance(each, Answer) and each.status == 429]
+            # A part that was throttled asks everything of ours to wait, look-ups included.
+            self._http.gate.close_for(max((seconds for seconds in waits if seconds is not None), default=0.0))
         else:
             # Parts of a batch may have run before the whole was given up.
             answers = [NoAnswer(f"the batch as a whole ended with HTTP {answer.status}: {answer.message}")] * len(
                 changesets
             )
-        return BatchReply(tuple(answers), self.api_calls - calls, round((time.monotonic() - started) * 1000))
+        return BatchReply(tuple(answers), calls, round((time.monotonic() - started) * 1000))
 
     def _read_table(self, table: Table, folder: Path, where: str, which: str) -> TableRead:
         before, started_at = self._count(table.source, where)
-        options = {
-            "cross-company": "true",
-            "$filter": where,
-            "$select": ",".join(column.name for column in table.columns),
-            "$orderby": ",".join(table.key),
-        }
         files: list[Path] = []
         rows = 0
-        for envelope in self._follow(self._url(table.source, options)):
+        for envelope in self._by_key_range(table, where, before):
             file = folder / f"{table.name}-{which}-{len(files):05}.json"
             file.write_bytes(envelope.array)
             files.append(file)
             rows += envelope.rows
         after, ended_at = self._count(table.source, where)
         problem = ""
-        if not before == rows == after:
+        # The walk itself loses nothing. The counts are the second witness: of a table at rest they say the same, and a table that lives
+        # may have gained rows behind us, but can hardly hold fewer than at both its ends.
+        if (before == after and rows != before) or rows < min(before, after):
             problem = (
                 f"{table.source}: {rows} rows arrived; D365 counted {before} before the read and {after} after it."
             )
         return TableRead(PageFiles(tuple(files), "json", after, started_at, ended_at), rows, not problem, problem)
+
+    def _by_key_range(self, table: Table, where: str, expected: int) -> Iterator[Envelope]:
+        """The pages of a table, each asked for behind the last key of the one before it.
+
+        `$skip` counts rows, so one that is deleted or inserted meanwhile moves a neighbour over the edge of a page, unseen. A key stays where
+        it is: what is there from the first page to the last is read exactly once. The end is a page that is not full, where as many rows
+        as `expected` have come, or an empty one.
+        """
+        options = {
+            "cross-company": "true",
+            "$select": ",".join(dict.fromkeys([*table.key, *(column.name for column in table.columns)])),
+            "$orderby": ",".join(table.key),
+            "$top": str(_PAGE_ROWS),
+        }
+        rows = 0
+        last: tuple[str, ...] | None = None
+        while True:
+            conditions = [f"({where})"] if where else []
+            conditions += [behind(table.key, last)] if last is not None else []
+            url = self._url(table.source, options | {"$filter": " and ".join(conditions)})
+            try:
+                envelope = cut_envelope(self._page(url).body)
+            except RecordError as error:
+                raise SourceUnavailable(f"D365 at {self._http.host} answered with {error}") from error
+            if envelope.rows or last is None:
+                yield envelope  # an empty table is one empty page
+            if envelope.rows == 0:
+                return
+            rows += envelope.rows
+            # A server that gives fewer rows than it was asked for says so by a link; the link itself would skip by count.
+            if envelope.rows < _PAGE_ROWS and envelope.next_link is None and rows >= expected:
+                return
+            row = envelope.last_row()
+            key = tuple(str(row[name]) for name in table.key)
+            if key == last:
+                raise SourceUnavailable(
+                    f"D365 at {self._http.host} answers with rows of {table.source} that were read before."
+                )
+            last = key
 
     def _count(self, entity_set: str, where: str) -> tuple[int, datetime]:
         page = self._page(

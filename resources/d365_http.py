@@ -18,22 +18,25 @@ import urllib3
 from requests.auth import AuthBase
 
 from resources.entra import EntraSignIn
+from resources.wait_gate import WaitGate
 from resources.web_session import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, session_for
 from tieout.answer import Answer, NoAnswer
+from tieout.budget import Budget
 from tieout.errors import AuthenticationProblem, RequestRefused, SourceUnavailable
 from tieout.retry_after import seconds_to_wait
 from tieout.settings import D365Settings
 
 READ_TRIES = 5
-LONGEST_PAUSE_S = 60.0
+LONGEST_PAUSE_S = 160.0
 
 
 class _PassingError(Exception):
     """Something that may be over in a moment."""
 
-    def __init__(self, problem: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, problem: str, retry_after_s: float | None = None, *, throttled: bool = False) -> None:
         super().__init__(problem)
         self.retry_after_s = retry_after_s
+        self.throttled = throttled
 
 
 class _Bearer(AuthBase):
@@ -58,6 +61,8 @@ class D365Http:
         ca_bundle: Path | None = None,
         read_timeout_s: float = READ_TIMEOUT_S,
         sleep: Callable[[float], None] = time.sleep,
+        budget: Budget | None = None,
+        wait_file: Path | None = None,
     ) -> None:
         parts = urlsplit(settings.url)
         self.service_root = f"{settings.url}/data"
@@ -68,6 +73,8 @@ class D365Http:
         self._session = session_for(settings.url, ca_bundle)
         self._timeout = (CONNECT_TIMEOUT_S, read_timeout_s)
         self._sleep = sleep
+        self.gate = WaitGate(f"D365 at {self.host}", file=wait_file, sleep=sleep)
+        self._budget = budget
         self._lock = threading.Lock()
         self._calls = 0
 
@@ -90,7 +97,7 @@ class D365Http:
             retry=tenacity.retry_if_exception_type(_PassingError),
             stop=tenacity.stop_after_attempt(READ_TRIES),
             wait=_pause,
-            sleep=self._sleep,
+            sleep=self._nap,
             reraise=True,
         )
         try:
@@ -98,8 +105,8 @@ class D365Http:
         except _PassingError as problem:
             raise SourceUnavailable(f"D365 at {self.host}: {problem}") from problem.__cause__
 
-    def write(self, url: str, body: bytes, content_type: str) -> Answer | NoAnswer:
-        """The answer to one POST, sent once: who sends a create has to decide what its end means.
+    def write(self, url: str, body: bytes, content_type: str) -> tuple[Answer | NoAnswer, int]:
+        """The answer to one POST, sent once, and the calls that it took: who sends a create has to decide what its end means.
 
         Only a refused token is followed by a second try, because a 401 comes before anything runs. Raises AuthenticationProblem when
         that one is refused as well.
@@ -110,19 +117,20 @@ class D365Http:
             "OData-Version": "4.0",
             "OData-MaxVersion": "4.0",
         }
+        calls = 0
         try:
-            response = self._signed_in("POST", url, headers, body)
+            response, calls = self._signed_in("POST", url, headers, body)
             content = _body(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            return NoAnswer(f"D365 at {self.host}: {_kind_of(error)}", may_have_run=not _never_left(error))
+            return NoAnswer(f"D365 at {self.host}: {_kind_of(error)}", may_have_run=not _never_left(error)), calls or 1
         answer = _answer(response, content)
         if answer.status in {401, 403}:
             raise self._not_allowed(answer)
-        return answer
+        return answer, calls
 
     def _read_once(self, url: str, accept: str, absent_is_none: bool) -> "Page | None":
         try:
-            response = self._signed_in("GET", url, {"Accept": accept, "OData-MaxVersion": "4.0"}, None)
+            response, _ = self._signed_in("GET", url, {"Accept": accept, "OData-MaxVersion": "4.0"}, None)
             body = _body(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             advice = " Check D365_URL and the network." if _never_left(error) else ""
@@ -135,27 +143,36 @@ class D365Http:
         if answer.status in {401, 403}:
             raise self._not_allowed(answer)
         if answer.status == 429 or (answer.status >= 500 and not answer.has_error_envelope):
-            raise _PassingError(answer.message, answer.retry_after_s)
+            raise _PassingError(answer.message, answer.retry_after_s, throttled=answer.status == 429)
         if answer.status < 400:
             raise SourceUnavailable(
                 f"D365 at {self.host} sends us elsewhere (HTTP {answer.status}). Check D365_URL: it is the environment's own address."
             )
         raise RequestRefused(f"D365 at {self.host}: {answer.message}", status=answer.status)
 
-    def _signed_in(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> requests.Response:
-        """One call; a second one with a fresh token where the first was refused for its token."""
+    def _signed_in(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None
+    ) -> tuple[requests.Response, int]:
+        """One call, or two: the second with a fresh token where the first was refused for its token."""
         response = self._call(method, url, headers, body)
-        if response.status_code == 401:
-            response.close()
-            self._sign_in.forget()
-            response = self._call(method, url, headers, body)
-        return response
+        if response.status_code != 401:
+            return response, 1
+        response.close()
+        self._sign_in.forget()
+        return self._call(method, url, headers, body), 2
+
+    def _nap(self, seconds: float) -> None:
+        if seconds:  # what the server asked for is waited at the gate
+            self._sleep(seconds)
 
     def _call(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> requests.Response:
         token = self._sign_in.token()
+        self.gate.wait()
+        if self._budget is not None:
+            self._budget.spend()
         with self._lock:
             self._calls += 1
-        return self._session.request(
+        response = self._session.request(
             method,
             url,
             headers=headers,
@@ -166,6 +183,10 @@ class D365Http:
             allow_redirects=False,
             timeout=self._timeout,
         )
+        asked_s = seconds_to_wait(response.headers.get("Retry-After")) if response.status_code in {429, 503} else None
+        if asked_s is not None:
+            self.gate.close_for(asked_s)
+        return response
 
     def _not_allowed(self, answer: Answer) -> AuthenticationProblem:
         if answer.status == 401:
@@ -188,10 +209,14 @@ class Page:
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
-    """What the server asks for, to the second; otherwise twice as long each time, with jitter."""
+    """Nothing where the server says how long: the gate waits for that. Otherwise twice as long each time, with full jitter."""
     problem = state.outcome.exception() if state.outcome else None
-    asked = problem.retry_after_s if isinstance(problem, _PassingError) else None
-    return asked if asked is not None else tenacity.wait_exponential_jitter(initial=0.5, max=LONGEST_PAUSE_S)(state)
+    if isinstance(problem, _PassingError) and problem.retry_after_s is not None:
+        return 0.0
+    throttled = isinstance(problem, _PassingError) and problem.throttled
+    # Practitioners measured minutes of 429 without a header; other troubles are often over in a moment.
+    first_s = 10.0 if throttled else 0.5
+    return tenacity.wait_random_exponential(multiplier=first_s, min=first_s / 2, max=LONGEST_PAUSE_S)(state)
 
 
 def _body(response: requests.Response) -> bytes:

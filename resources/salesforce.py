@@ -15,6 +15,7 @@ from typing import Any
 from resources.salesforce_pages import bulk_pages, rest_pages
 from resources.salesforce_session import SalesforceSession
 from resources.salesforce_transport import Quota
+from tieout.budget import Budget
 from tieout.contract import Table
 from tieout.errors import RequestRefused
 from tieout.odata import json_body
@@ -59,8 +60,10 @@ class SalesforceClient:
         ca_bundle: Path | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        budget: Budget | None = None,
+        wait_file: Path | None = None,
     ) -> None:
-        self._session = SalesforceSession(settings, ca_bundle, sleep=sleep)
+        self._session = SalesforceSession(settings, ca_bundle, sleep=sleep, budget=budget, wait_file=wait_file)
         self.url = settings.instance_url
 
     def __enter__(self) -> "SalesforceClient":

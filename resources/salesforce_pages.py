@@ -13,6 +13,7 @@ from tieout.errors import RequestRefused, SourceUnavailable, TieoutError
 log = logging.getLogger(__name__)
 
 _BULK_PAGE_ROWS = 50_000
+_TRIES_OF_LOCATOR = 3
 _CHUNK_BYTES = 1 << 20
 _FIRST_POLL_S, _POLL_GROWTH, _LONGEST_POLL_S = 0.5, 1.5, 15.0
 _LONGEST_JOB_S = 2 * 60 * 60
@@ -31,21 +32,42 @@ def rest_pages(session: SalesforceSession, statements: Iterable[str], folder: Pa
     """The records of all statements, deleted ones included: one JSON array a file, the bytes as they came."""
     files: list[Path] = []
     rows = 0
-    for statement in statements:
-        page = _rest_page(session, "queryAll/", {"q": statement})
-        rows += page.total
-        seen: set[str] = set()
-        while True:
-            file = folder / f"{name}-{len(files) + 1:05}.json"
-            file.write_bytes(page.records)
-            files.append(file)
-            if page.next_path is None:
-                break
-            if page.next_path in seen:
-                raise SourceUnavailable(f"Salesforce's pages of {name} go round in a circle. Run it again.")
-            seen.add(page.next_path)
-            page = _rest_page(session, page.next_path, {})
+    for number, statement in enumerate(statements, start=1):
+        read = _pages_of(session, statement, folder, f"{name}-{number:05}")
+        files += read.files
+        rows += read.rows
     return Pages(tuple(files), rows)
+
+
+def _pages_of(session: SalesforceSession, statement: str, folder: Path, name: str) -> Pages:
+    """The pages of one statement. A locator that expires between two pages takes the whole answer along, so it is asked for anew."""
+    for tries_left in reversed(range(_TRIES_OF_LOCATOR)):
+        files: list[Path] = []
+        try:
+            return _pages_once(session, statement, folder, name, files)
+        except RequestRefused as refusal:
+            if refusal.code != "INVALID_QUERY_LOCATOR" or not tries_left:
+                raise
+            log.warning("salesforce.locator_expired", extra={"pages": name, "tries_left": tries_left})
+            for file in files:
+                file.unlink()
+    raise AssertionError("the last try returns or raises")
+
+
+def _pages_once(session: SalesforceSession, statement: str, folder: Path, name: str, files: list[Path]) -> Pages:
+    page = _rest_page(session, "queryAll/", {"q": statement})
+    rows = page.total
+    seen: set[str] = set()
+    while True:
+        file = folder / f"{name}-{len(files) + 1:05}.json"
+        file.write_bytes(page.records)
+        files.append(file)
+        if page.next_path is None:
+            return Pages(tuple(files), rows)
+        if page.next_path in seen:
+            raise SourceUnavailable(f"Salesforce's pages of {name} go round in a circle. Run it again.")
+        seen.add(page.next_path)
+        page = _rest_page(session, page.next_path, {})
 
 
 def _rest_page(session: SalesforceSession, path: str, params: dict[str, str]) -> query_page.QueryPage:

@@ -18,6 +18,7 @@ import tenacity
 import urllib3
 
 from resources.salesforce_transport import PassingError, SalesforceTransport, words_of
+from tieout.budget import Budget
 from tieout.errors import AuthenticationProblem, ConfigurationError, RequestRefused, SourceUnavailable
 from tieout.settings import SalesforceSettings
 
@@ -59,11 +60,19 @@ class SalesforceSession:
     """One signed-in conversation with one Salesforce. It signs in at the first question."""
 
     def __init__(
-        self, settings: SalesforceSettings, ca_bundle: Path | None, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        settings: SalesforceSettings,
+        ca_bundle: Path | None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        budget: Budget | None = None,
+        wait_file: Path | None = None,
     ) -> None:
         self._settings = settings
         self.sleep = sleep
-        self.transport = SalesforceTransport(settings.instance_url, ca_bundle)
+        self.transport = SalesforceTransport(
+            settings.instance_url, ca_bundle, sleep=sleep, budget=budget, wait_file=wait_file
+        )
         # On the session and not on the calls: the library drops a call's own headers when it repeats it after signing in again.
         self.transport.headers["Sforce-Call-Options"] = f"client={CLIENT_NAME}"
 
@@ -95,7 +104,7 @@ class SalesforceSession:
             retry=tenacity.retry_if_exception(_passes),
             stop=tenacity.stop_after_attempt(TRIES),
             wait=_pause,
-            sleep=self.sleep,
+            sleep=self._nap,
             reraise=True,
         )
         try:
@@ -125,6 +134,10 @@ class SalesforceSession:
         client = self.salesforce
         url = f"https://{client.sf_instance}{path}" if path.startswith("/") else f"{client.base_url}{path}"
         return client._call_salesforce(method, url, headers={"Accept": accept}, **options)
+
+    def _nap(self, seconds: float) -> None:
+        if seconds:  # what Salesforce asked for is waited at the gate
+            self.sleep(seconds)
 
     def server_time(self) -> datetime:
         """Salesforce's clock at its latest answer, UTC."""
@@ -231,5 +244,5 @@ def _passes(trouble: BaseException) -> bool:
 def _pause(state: tenacity.RetryCallState) -> float:
     trouble = state.outcome.exception() if state.outcome else None
     if isinstance(trouble, PassingError) and trouble.wait_s is not None:
-        return min(trouble.wait_s, LONGEST_PAUSE_S)
+        return 0.0
     return tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_PAUSE_S)(state)

@@ -5,7 +5,8 @@ that no new sign-in can help become AuthenticationProblem; everything else is le
 """
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +17,9 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 
+from resources.wait_gate import WaitGate
 from resources.web_session import TimedSession
+from tieout.budget import Budget
 from tieout.errors import AuthenticationProblem, ConfigurationError
 from tieout.retry_after import seconds_to_wait
 from tieout.settings import is_loopback
@@ -52,7 +55,15 @@ class Quota:
 class SalesforceTransport(TimedSession):
     """A session for one Salesforce address. `calls` counts API calls as Salesforce does: sign-ins and the version list are free."""
 
-    def __init__(self, base: str, ca_bundle: Path | None) -> None:
+    def __init__(
+        self,
+        base: str,
+        ca_bundle: Path | None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        budget: Budget | None = None,
+        wait_file: Path | None = None,
+    ) -> None:
         super().__init__()
         if base.startswith("http://") and not is_loopback(base):
             raise ConfigurationError(
@@ -64,6 +75,8 @@ class SalesforceTransport(TimedSession):
         self._ca = None if ca_bundle is None else str(ca_bundle)
         # A proxy variable must not catch this machine's own addresses.
         self.trust_env = not is_loopback(base)
+        self.gate = WaitGate(f"Salesforce at {base}", file=wait_file, sleep=sleep)
+        self._budget = budget
         self.calls = 0
         self.logins_in_a_row = 0
         self.quota: Quota | None = None
@@ -76,14 +89,19 @@ class SalesforceTransport(TimedSession):
         if self._ca is not None:
             # Given with the call, because REQUESTS_CA_BUNDLE silently wins over the session's own `verify`.
             options["verify"] = self._ca
+        path = urlsplit(request.url or "").path
+        self.gate.wait()
+        if self._budget is not None and _is_api(path):
+            quota = self.quota
+            self._budget.spend(*((quota.used, quota.allowed) if quota else ()))
         response = super().send(request, **options)
-        self._note(response, urlsplit(request.url or "").path)
+        self._note(response, path)
         return response
 
     def _note(self, response: requests.Response, path: str) -> None:
         if "Date" in response.headers:
             self.server_time = _instant(response.headers["Date"])
-        is_api = path.startswith("/services/data/v")
+        is_api = _is_api(path)
         if is_api:
             self.calls += 1
             usage = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
@@ -91,6 +109,7 @@ class SalesforceTransport(TimedSession):
         status = response.status_code
         if status in _PASSING_STATUSES or (status in (400, 403) and _has(response, _PASSING_WORDS)):
             wait_s = seconds_to_wait(response.headers.get("Retry-After"))
+            self.gate.close_for(wait_s or 0.0)
             raise PassingError(status, words_of(_content(response))[1], wait_s)
         if status != 401:
             self.logins_in_a_row = 0 if is_api else self.logins_in_a_row
@@ -99,6 +118,10 @@ class SalesforceTransport(TimedSession):
                 f"Salesforce at {self._base} does not accept the session: {code_and_words}. "
                 "Give the app the scope `api`, and its run-as user the permission API Enabled."
             )
+
+
+def _is_api(path: str) -> bool:
+    return path.startswith("/services/data/v")
 
 
 def words_of(content: object) -> tuple[str, str]:

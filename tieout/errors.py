@@ -6,7 +6,8 @@ TieoutError
 ├── RecordError            put one record right; the others go on
 ├── SourceUnavailable      wait, or repair the network; the same run may be started again at any time
 ├── AuthenticationProblem  give the right secret or permission
-└── RequestRefused         the system understood the request and said no: the message is its own words
+├── RequestRefused         the system understood the request and said no: the message is its own words
+└── BudgetSpent            wait, or raise the budget; the run is incomplete, and nothing is lost
 """
 
 
@@ -44,3 +45,7 @@ class RequestRefused(TieoutError):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+class BudgetSpent(TieoutError):
+    """One more call would pass a budget, so it was not made; what is not done yet is for a later run."""

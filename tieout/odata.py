@@ -4,6 +4,7 @@ One escape function for each boundary: `text_literal` for a string in an express
 `query_string` for an option in a query, `json_body` for a value in JSON. `$batch` is in `batch.py`.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,17 @@ def any_of(name: str, values: Iterable[str]) -> str:
     return "(" + " or ".join(equals(name, value) for value in values) + ")"
 
 
+def behind(key: Sequence[str], last: Sequence[str]) -> str:
+    """The filter for rows whose `key` comes after `last`, in the order of D365's own collation.
+
+    `(a gt 'x' or (a eq 'x' and b gt 'y'))`: rows that come and go elsewhere shift nothing, as they do with `$skip`.
+    """
+    name, value = key[0], text_literal(last[0])
+    if len(key) == 1:
+        return f"{name} gt {value}"
+    return f"({name} gt {value} or ({name} eq {value} and {behind(key[1:], last[1:])}))"
+
+
 def in_key_lists(keys: Sequence[str]) -> Iterable[Sequence[str]]:
     """`keys` in lists that one filter can hold."""
     return (keys[start : start + LONGEST_KEY_LIST] for start in range(0, len(keys), LONGEST_KEY_LIST))
@@ -108,6 +120,15 @@ class Envelope:
     array: memoryview
     rows: int
     next_link: str | None
+
+    def last_row(self) -> Mapping[str, object]:
+        """The last row as an object; a page without rows has none (IndexError). The other rows are not parsed."""
+        rows = bytes(self.array)
+        # The row version is the first property of a row.
+        start = rows.rfind(b"{", 0, max(rows.rfind(_ROW_MARK), 0))
+        parsed = json.loads(rows[start:-1] if start >= 0 else rows, parse_float=Decimal)
+        row: Mapping[str, object] = parsed if isinstance(parsed, dict) else parsed[-1]
+        return row
 
 
 def cut_envelope(body: bytes) -> Envelope:

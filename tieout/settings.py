@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 from urllib.parse import urlsplit
 
 from tieout.errors import ConfigurationError
@@ -49,6 +50,9 @@ class Settings:
     salesforce: SalesforceSettings | None
     d365: D365Settings | None
     ca_bundle: Path | None
+    salesforce_calls_per_run: int | None = None
+    salesforce_reserve_percent: int = 10
+    d365_calls_per_run: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -67,6 +71,9 @@ class Settings:
             salesforce=_salesforce(env, problems),
             d365=_d365(env, problems),
             ca_bundle=Path(env["TIEOUT_CA_BUNDLE"]) if "TIEOUT_CA_BUNDLE" in env else None,
+            salesforce_calls_per_run=_number(env, "TIEOUT_SALESFORCE_CALLS_PER_RUN", 1, 10**9, problems),
+            salesforce_reserve_percent=_number(env, "TIEOUT_SALESFORCE_RESERVE_PERCENT", 0, 99, problems, 10),
+            d365_calls_per_run=_number(env, "TIEOUT_D365_CALLS_PER_RUN", 1, 10**9, problems),
         )
         if problems:
             raise ConfigurationError(" ".join(problems))
@@ -157,6 +164,26 @@ def _d365(env: Mapping[str, str], problems: list[str]) -> D365Settings | None:
         certificate_file=Path(env["D365_CERTIFICATE_FILE"]) if "D365_CERTIFICATE_FILE" in env else None,
         certificate_thumbprint=env.get("D365_CERTIFICATE_THUMBPRINT", ""),
     )
+
+
+@overload
+def _number(env: Mapping[str, str], name: str, least: int, most: int, problems: list[str]) -> int | None: ...
+
+
+@overload
+def _number(env: Mapping[str, str], name: str, least: int, most: int, problems: list[str], otherwise: int) -> int: ...
+
+
+def _number(
+    env: Mapping[str, str], name: str, least: int, most: int, problems: list[str], otherwise: int | None = None
+) -> int | None:
+    text = env.get(name)
+    if text is None:
+        return otherwise
+    if not text.isdigit() or not least <= int(text) <= most:
+        problems.append(f"{name} is {text!r}. Set it to a whole number from {least} to {most:,}, or unset it.")
+        return otherwise
+    return int(text)
 
 
 def _check_url(name: str, url: str, problems: list[str]) -> None:

@@ -39,7 +39,9 @@ def summary_of_run(settings: Settings, *, dry_run: bool = False, full: bool = Fa
         "main", say=output.say, resource_config={"options": {"config": {"dry_run": dry_run, "full": full}}}
     )
     if not outcome.success:
-        raise TieoutError(f"The run failed. {outcome.problem}")
+        # A budget that was spent says itself that the run is incomplete.
+        incomplete = outcome.problem is not None and outcome.problem.startswith("Incomplete:")
+        raise TieoutError(outcome.problem if incomplete else f"The run failed. {outcome.problem}")
     path = Home(settings.home).reports / "latest" / "summary.json"
     summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     summary["duration_s"] = round(time.monotonic() - started, 1)

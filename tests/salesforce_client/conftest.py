@@ -28,8 +28,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def org(running: Sandbox) -> Iterator[Sandbox]:
-    """The shared sandbox, with all switches back at their defaults and real time afterwards."""
+    """The shared sandbox, without faults, with all switches back at their defaults and real time afterwards."""
     yield running
+    running.http.delete(f"{running.url}/_sandbox/faults", timeout=10)
     switches = running.http.get(f"{running.url}/_sandbox/settings", timeout=10).json()
     running.control("settings", **dict.fromkeys(switches))
     running.control("clock", now=None)

@@ -106,7 +106,8 @@ def test_a_token_that_dies_between_two_pages_costs_nothing(
 ) -> None:  # fmt: skip
     ids = accounts(450)
     # The first pause comes when the second page is asked for: the moment to let all tokens die.
-    org.control("settings", page_size=200, faults=[{"do": "answer", "status": 503, "path": "/query/0r8"}])
+    org.control("settings", page_size=200)
+    org.control("faults", kind="refuse", status=503, path="/query/0r8")
     client = client_for(sleep=lambda _: org.control("tokens/expire"))
 
     pages = client.extract(account, now, tmp_path)
@@ -114,13 +115,14 @@ def test_a_token_that_dies_between_two_pages_costs_nothing(
     assert sorted(record["Id"] for record in records(pages)) == sorted(ids)
 
 
-@pytest.mark.parametrize("fault", ["drop", "lose", "truncate"])
+@pytest.mark.parametrize("fault", ["drop", "lose_answer", "cut_body"])
 def test_a_connection_that_breaks_within_a_page_is_met_by_asking_again(
     org: Sandbox, client: SalesforceClient, account: Table, accounts: MakeAccounts, tmp_path: Path, now: datetime,
     fault: str, pauses: list[float],
 ) -> None:  # fmt: skip
     ids = accounts(450)
-    org.control("settings", page_size=200, faults=[{"do": fault, "path": "/query/0r8", "times": 2}])
+    org.control("settings", page_size=200)
+    org.control("faults", kind=fault, path="/query/0r8", times=2)
 
     pages = client.extract(account, now, tmp_path)
 
@@ -132,7 +134,7 @@ def test_a_connection_that_breaks_within_a_page_is_met_by_asking_again(
 def test_trouble_that_stays_is_told_after_four_times(
     org: Sandbox, client: SalesforceClient, account: Table, tmp_path: Path, status: int, pauses: list[float]
 ) -> None:
-    org.control("settings", faults=[{"do": "answer", "status": status, "times": 9, "path": "/queryAll"}])
+    org.control("faults", kind="refuse", status=status, times=9, path="/queryAll")
 
     with pytest.raises(
         SourceUnavailable, match=rf"answered 4 times with HTTP {status} \(.*\)\. Wait, then run it again"
@@ -174,7 +176,7 @@ def test_too_many_calls_at_once_is_a_refusal_of_the_moment(
 ) -> None:
     words = "ConcurrentRequests (Concurrent API Requests) Limit exceeded."
     body = [{"message": words, "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
-    org.control("settings", faults=[{"do": "answer", "status": 403, "body": body, "path": "/queryAll"}])
+    org.control("faults", kind="refuse", status=403, body=body, path="/queryAll")
 
     assert client.extract(account, now, tmp_path).rows == 0
     assert len(pauses) == 1
@@ -199,7 +201,8 @@ def test_a_token_that_dies_during_a_bulk_job_does_not_start_it_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(resources.salesforce_pages, "_BULK_PAGE_ROWS", 4_000)
-    org.control("settings", bulk_in_progress_polls=2, faults=[{"do": "truncate", "path": "/results", "skip": 1}])
+    org.control("settings", bulk_in_progress_polls=2)
+    org.control("faults", kind="cut_body", path="/results", after=1)
     before = org.journal_end()
 
     # Tokens die at every pause: while the job is polled, and after the second page broke off.
@@ -224,7 +227,7 @@ def test_a_bulk_job_that_fails_is_told_in_salesforces_words_and_removed(
 def test_a_bulk_job_that_was_left_half_way_is_removed(
     org: Sandbox, client: SalesforceClient, product: Table, tmp_path: Path
 ) -> None:
-    org.control("settings", faults=[{"do": "answer", "status": 503, "path": "/results", "times": 9}])
+    org.control("faults", kind="refuse", status=503, path="/results", times=9)
 
     with pytest.raises(SourceUnavailable):
         client.extract(product, None, tmp_path)

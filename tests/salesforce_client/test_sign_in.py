@@ -99,7 +99,7 @@ def test_a_token_that_died_is_renewed_and_the_call_goes_on(org: Sandbox, client:
 
 
 def test_tokens_that_are_all_refused_end_after_two_sign_ins(org: Sandbox, client: SalesforceClient) -> None:
-    org.control("settings", faults=[{"do": "answer", "status": 401, "body": EXPIRED, "times": 99, "path": "/data/v"}])
+    org.control("faults", kind="refuse", status=401, body=EXPIRED, times=99, path="/data/v")
     before = org.journal_end()
 
     with pytest.raises(AuthenticationProblem, match="gave 2 sessions and refused both at once"):
@@ -117,7 +117,7 @@ def test_tokens_that_are_all_refused_end_after_two_sign_ins(org: Sandbox, client
     ],
 )
 def test_a_401_that_no_new_token_helps_is_final_at_once(org: Sandbox, client: SalesforceClient, body: object) -> None:
-    org.control("settings", faults=[{"do": "answer", "status": 401, "body": body, "times": 99, "path": "/data/v"}])
+    org.control("faults", kind="refuse", status=401, body=body, times=99, path="/data/v")
     before = org.journal_end()
 
     with pytest.raises(AuthenticationProblem, match="does not accept the session"):

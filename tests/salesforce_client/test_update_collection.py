@@ -105,13 +105,13 @@ def test_a_record_that_stays_locked_is_given_up_and_told(
     assert "unable to obtain exclusive access" in result.message
 
 
-@pytest.mark.parametrize("fault", [{"do": "lose"}, {"do": "drop"}, {"do": "answer", "status": 503}])
+@pytest.mark.parametrize("fault", [{"kind": "lose_answer"}, {"kind": "drop"}, {"kind": "gateway_page", "status": 503}])
 def test_an_update_whose_answer_is_lost_is_sent_again(
     org: Sandbox, client: SalesforceClient, accounts: MakeAccounts, fault: dict[str, object]
 ) -> None:
     """The same values a second time change nothing, so there is no need to know whether the first one arrived."""
     (one,) = accounts(1)
-    org.control("settings", faults=[fault | {"path": "/composite/sobjects"}])
+    org.control("faults", **fault, path="/composite/sobjects")
 
     results = client.update_collection("Account", [{"Id": one, "ERP_On_Hold__c": "All"}])
 
@@ -121,7 +121,7 @@ def test_an_update_whose_answer_is_lost_is_sent_again(
 
 def test_answers_that_stay_lost_are_told(org: Sandbox, client: SalesforceClient, accounts: MakeAccounts) -> None:
     (one,) = accounts(1)
-    org.control("settings", faults=[{"do": "lose", "path": "/composite/sobjects", "times": 9}])
+    org.control("faults", kind="lose_answer", path="/composite/sobjects", times=9)
 
     with pytest.raises(SourceUnavailable):
         client.update_collection("Account", [{"Id": one, "ERP_On_Hold__c": "All"}])
