@@ -7,11 +7,14 @@ from pipelines.cli.ledger import opened_ledger, who
 from resources.ledger.delivery_queries import DeliveryFilter, DeliveryRow
 from tieout.delivery import State
 from tieout.errors import ConfigurationError, RecordError
+from tieout.flow import Flow
 
 
-def list_deliveries(*, state: str | None, entity: str | None, company: str | None, limit: int, as_json: bool) -> None:
+def list_deliveries(
+    *, state: str | None, entity: str | None, company: str | None, reason: str | None, limit: int, as_json: bool
+) -> None:
     """Print deliveries, newest change first."""
-    wanted = DeliveryFilter(state=_state(state), entity=entity or "", company=company or "")
+    wanted = _filter(_state(state), entity=entity, company=company, reason=reason)
     with opened_ledger() as ledger:
         found = ledger.deliveries.find(wanted, limit=limit)
         counts = ledger.deliveries.counts(entity or "")
@@ -59,25 +62,44 @@ def show_delivery(key: str, *, as_json: bool) -> None:
     )
 
 
-def redrive(key: str | None, *, every: bool, comment: str) -> None:
+def redrive(
+    key: str | None, *, entity: str | None, company: str | None, reason: str | None, every: bool, comment: str
+) -> None:
     """Plan rejected deliveries again; the next run sends them."""
-    if (key is None) == (not every):
-        raise ConfigurationError("Name one record, or say --all.")
+    refused = _filter(State.REJECTED, entity=entity, company=company, reason=reason)
+    by_filter = refused != DeliveryFilter(state=State.REJECTED)
+    if (key is not None) + by_filter + every != 1:
+        raise ConfigurationError("Name one record, or a filter (--entity, --company, --reason), or say --all.")
     with opened_ledger() as ledger:
-        if every:
-            ids = ledger.deliveries.ids(DeliveryFilter(state=State.REJECTED))
+        if key is None:
+            ids = ledger.deliveries.ids(refused)
         else:
-            assert key is not None
             ids = [row.id for row in _of_key(ledger, key) if row.state is State.REJECTED]
             if not ids:
                 raise RecordError(
                     f"No rejected delivery of {key}. `tieout deliveries list --state rejected` lists them."
                 )
         planned = ledger.deliveries.redrive(ids, who=who(), note=comment)
-    output.console.print(f"Planned again: {len(planned)}. The next run sends them.", highlight=False)
+    output.console.print(f"Planned again: {len(planned):,}. The next run sends them.", highlight=False)
+
+
+def _filter(state: State | None, *, entity: str | None, company: str | None, reason: str | None) -> DeliveryFilter:
+    given = {"entity": entity, "company": company, "reason": reason}
+    for name, value in given.items():
+        # An empty variable of a script would otherwise mean everything.
+        if value is not None and not value.strip():
+            raise ConfigurationError(f"--{name} is empty. Leave it out, or say which.")
+    known = [flow.delivered for flow in Flow if flow.delivered]
+    if entity is not None and entity not in known:
+        raise ConfigurationError(f"There is no entity {entity!r} that is delivered. Entities: {', '.join(known)}.")
+    return DeliveryFilter(
+        state=state, entity=entity or "", company=(company or "").strip().casefold(), reason=reason or ""
+    )
 
 
 def _of_key(ledger, key: str) -> list[DeliveryRow]:  # type: ignore[no-untyped-def]
+    if not key.strip():
+        raise ConfigurationError("The record's key is empty. Give its Salesforce id or its D365 number.")
     found = ledger.deliveries.find(DeliveryFilter(business_key=key)) or ledger.deliveries.find(
         DeliveryFilter(d365_key=key)
     )

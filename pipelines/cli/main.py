@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 done, but something needs a person; 2 could not run (one l
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, cast
 
 import typer
@@ -25,7 +26,9 @@ app = typer.Typer(
 )
 deliveries_app = typer.Typer(no_args_is_help=True, help="What was and will be sent to D365.")
 breaks_app = typer.Typer(no_args_is_help=True, help="Differences between the two systems that wait for a person.")
+flows_app = typer.Typer(no_args_is_help=True, help="What may be sent: flows paused by people or cut off by a breaker.")
 app.add_typer(deliveries_app, name="deliveries")
+app.add_typer(flows_app, name="flows")
 app.add_typer(breaks_app, name="breaks")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
@@ -34,6 +37,12 @@ Seed = Annotated[
     typer.Option(help="Fill empty sandboxes: generated[:ORDERS], adventureworks:DIR or csv:DIR."),
 ]
 
+FlowName = Annotated[
+    str, typer.Argument(metavar="FLOW", help="As `flows list` shows it, such as delivery/sales_order.")
+]
+OfCompany = Annotated[str | None, typer.Option("--company", help="Only this company; without it, all of them.")]
+Why = Annotated[str, typer.Option("--comment", help="Why; kept with the decision.")]
+OfReason = Annotated[str | None, typer.Option("--reason", help="Only with these words in the reason, in any case.")]
 Identity = Annotated[str, typer.Argument(help="As `breaks list` shows it, or any beginning of it that is unique.")]
 
 
@@ -76,11 +85,14 @@ def down() -> None:
 @app.command()
 def sandbox(
     seed: Seed = None,
+    faults: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON file of what goes wrong, by system or for both.")
+    ] = None,
 ) -> None:
     """Both sandboxes alone, until Ctrl-C; prints the variables that point a client at them."""
     from pipelines.cli.up import serve_sandboxes
 
-    serve_sandboxes(seed=seed)
+    serve_sandboxes(seed=seed, faults=faults)
 
 
 @app.command()
@@ -115,14 +127,15 @@ def contracts(
 def deliveries_list(
     state: Annotated[str | None, typer.Option(help="Only deliveries in this state.")] = None,
     entity: Annotated[str | None, typer.Option(help="customer or sales_order.")] = None,
-    company: Annotated[str | None, typer.Option(help="Only this company.")] = None,
+    company: OfCompany = None,
+    reason: OfReason = None,
     limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Deliveries, newest first."""
     from pipelines.cli.deliveries import list_deliveries
 
-    list_deliveries(state=state, entity=entity, company=company, limit=limit, as_json=as_json)
+    list_deliveries(state=state, entity=entity, company=company, reason=reason, limit=limit, as_json=as_json)
 
 
 @deliveries_app.command("show")
@@ -138,13 +151,48 @@ def deliveries_show(
 @deliveries_app.command("redrive")
 def deliveries_redrive(
     business_key: Annotated[str | None, typer.Argument(help="The Salesforce id, or the D365 number.")] = None,
+    entity: Annotated[str | None, typer.Option(help="customer or sales_order.")] = None,
+    company: OfCompany = None,
+    reason: OfReason = None,
     every: Annotated[bool, typer.Option("--all", help="Every rejected delivery.")] = False,
-    comment: Annotated[str, typer.Option(help="Why; kept with the decision.")] = "",
+    comment: Why = "",
 ) -> None:
-    """Plan rejected deliveries again, after their cause was mended."""
+    """Plan rejected deliveries again, after their cause was mended: one record, those that fit every option, or all."""
     from pipelines.cli.deliveries import redrive
 
-    redrive(business_key, every=every, comment=comment)
+    redrive(business_key, entity=entity, company=company, reason=reason, every=every, comment=comment)
+
+
+@flows_app.command("list")
+def flows_list(as_json: AsJson = False) -> None:
+    """Every flow and company: paused, cut off, and what waits; ends with 1 where a breaker is open or deliveries were refused."""
+    from pipelines.cli.flows import list_flows
+
+    raise typer.Exit(list_flows(as_json=as_json))
+
+
+@flows_app.command("pause")
+def flows_pause(flow: FlowName, company: OfCompany = None, comment: Why = "") -> None:
+    """Hold a flow back until it is resumed; what it would send queues, and nothing is lost."""
+    from pipelines.cli.flows import pause
+
+    pause(flow, company=company, comment=comment)
+
+
+@flows_app.command("resume")
+def flows_resume(flow: FlowName, company: OfCompany = None, comment: Why = "") -> None:
+    """Lift the pause that was made with the same company, or with none; the next run sends what queued."""
+    from pipelines.cli.flows import resume
+
+    resume(flow, company=company, comment=comment)
+
+
+@flows_app.command("close-breaker")
+def flows_close_breaker(flow: FlowName, company: OfCompany = None, comment: Why = "") -> None:
+    """Let a flow send again that its circuit breaker has cut off, without waiting for the probe."""
+    from pipelines.cli.flows import close_breaker
+
+    close_breaker(flow, company=company, comment=comment)
 
 
 @breaks_app.command("list")

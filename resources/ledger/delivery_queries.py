@@ -6,10 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, select, true
+from sqlalchemy import ColumnElement, Engine, false, func, select, true
 
-from resources.ledger.tables import delivery
+from resources.ledger.tables import attempt, attempt_result, delivery
 from tieout.delivery import State
+from tieout.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ _SHOWN = [delivery.c[name] for name in DeliveryRow.__slots__]
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries; what is empty does not narrow."""
+    """Which deliveries; what is empty does not narrow. `reason` is any part of the reason's words, in any case."""
 
     state: State | None = None
     entity: str = ""
@@ -45,6 +46,7 @@ class DeliveryFilter:
     business_key: str = ""
     d365_key: str = ""
     run_id: str = ""
+    reason: str = ""
     ids: Sequence[int] = ()
 
     def condition(self) -> ColumnElement[bool]:
@@ -60,11 +62,23 @@ class DeliveryFilter:
         ):
             if value:
                 condition = condition & (column == value)
+        if self.reason:
+            condition = condition & delivery.c.reason.icontains(self.reason, autoescape=True)
         if self.business_key:
             # The key of a customer goes on with its company; the Salesforce id alone means all of them.
             of_all_companies = delivery.c.business_key.startswith(f"{self.business_key}/", autoescape=True)
             condition = condition & ((delivery.c.business_key == self.business_key) | of_all_companies)
         return condition & delivery.c.id.in_(list(self.ids)) if self.ids else condition
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What of one company is not done: planned, in doubt (the oldest since `oldest_doubt`), refused for good."""
+
+    queued: int = 0
+    in_doubt: int = 0
+    dead_letters: int = 0
+    oldest_doubt: datetime | None = None
 
 
 class DeliveryQueries:
@@ -83,6 +97,37 @@ class DeliveryQueries:
         with self._engine.connect() as connection:
             found = {row[0]: row[1] for row in connection.execute(query)}
         return {state.value: found.get(state.value, 0) for state in State}
+
+    def waiting(self, entity: str) -> dict[str, Waiting]:
+        """Company → what of it is not done; only companies of which something is not."""
+
+        def counted(state: State) -> ColumnElement[int]:
+            return func.count().filter(delivery.c.state == state)
+
+        query = (
+            select(
+                delivery.c.company,
+                counted(State.PLANNED),
+                counted(State.IN_DOUBT),
+                counted(State.REJECTED),
+                func.min(delivery.c.doubt_since).filter(delivery.c.state == State.IN_DOUBT),
+            )
+            .where(
+                delivery.c.entity == entity,
+                # Named, so that the index leads to these few and the many confirmed ones are not read.
+                delivery.c.operation.in_(["create", "update"]),
+                delivery.c.state.in_([State.PLANNED, State.IN_DOUBT, State.REJECTED]),
+            )
+            .group_by(delivery.c.company)
+        )
+        with self._engine.connect() as connection:
+            return {company: Waiting(*figures) for company, *figures in connection.execute(query)}
+
+    def companies(self, entity: str) -> list[str]:
+        """Every company that a delivery of this entity was ever planned for."""
+        query = select(delivery.c.company).where(delivery.c.entity == entity).distinct().order_by(delivery.c.company)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
 
     def find(
         self, wanted: DeliveryFilter | None = None, *, limit: int | None = 100, offset: int = 0
@@ -103,6 +148,37 @@ class DeliveryQueries:
         query = select(delivery.c.id).where(wanted.condition()).order_by(delivery.c.id)
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
+
+    def known_creations(self, entity: str) -> frozenset[str]:
+        """The business keys of all creations of an entity that are more than planned."""
+        query = select(delivery.c.business_key).where(
+            delivery.c.entity == entity, delivery.c.operation == "create", delivery.c.state != State.PLANNED
+        )
+        with self._engine.connect() as connection:
+            return frozenset(connection.execute(query).scalars())
+
+    def last_sent_with(self, entity: str, business_keys: Sequence[str], name: str, value: str) -> frozenset[str]:
+        """Those of `business_keys` whose newest update that may have taken effect set the header property `name` to `value`.
+
+        An update that was refused, or that never left for want of a sign-in, took no effect; one whose answer was lost may have.
+        """
+        took_none = attempt_result.c.outcome.in_([Outcome.REJECTED, Outcome.SIGN_IN])
+        may_have_run = (
+            select(attempt.c.id)
+            .outerjoin(attempt_result, attempt_result.c.attempt_id == attempt.c.id)
+            .where(attempt.c.delivery_id == delivery.c.id, func.coalesce(took_none, false()).is_(False))
+        )
+        newest = (
+            select(delivery.c.business_key, delivery.c.payload["header"][name].astext.label("held"))
+            .where(delivery.c.entity == entity, delivery.c.operation == "update")
+            .where(delivery.c.business_key.in_(list(business_keys)), may_have_run.exists())
+            .distinct(delivery.c.business_key)
+            .order_by(delivery.c.business_key, delivery.c.id.desc())
+        )
+        if not business_keys:
+            return frozenset()
+        with self._engine.connect() as connection:
+            return frozenset(row.business_key for row in connection.execute(newest) if row.held == value)
 
     def as_table(self) -> Any:
         """All deliveries without payloads as a pyarrow Table, for the causes of breaks."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from resources.ledger.attempts import Attempts
 from resources.ledger.breaks import Breaks
@@ -11,6 +11,7 @@ from resources.ledger.crosswalk import Crosswalk
 from resources.ledger.decisions import Decisions
 from resources.ledger.deliveries import Deliveries
 from resources.ledger.events import Events
+from resources.ledger.flows import Flows
 from resources.ledger.schema import connect, upgrade
 from resources.ledger.watermarks import Watermarks
 
@@ -26,6 +27,7 @@ class Ledger:
         self.breaks = Breaks(engine)
         self.decisions = Decisions(engine)
         self.events = Events(engine)
+        self.flows = Flows(engine)
         self._engine = engine
 
     @classmethod
@@ -38,6 +40,21 @@ class Ledger:
             yield ledger
         finally:
             ledger.close()
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Nobody else is inside a block of this name meanwhile; another run waits. A process that dies leaves at once."""
+        with self._engine.connect() as connection:
+            connection.execute(text("select pg_advisory_lock(hashtextextended(:name, 0))"), {"name": f"tieout {name}"})
+            # The lock belongs to the session; an open transaction would only keep old rows alive.
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.execute(
+                    text("select pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": f"tieout {name}"}
+                )
+                connection.commit()
 
     def close(self) -> None:
         """Give the connections back."""

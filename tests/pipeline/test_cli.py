@@ -69,7 +69,7 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
 
     assert done.returncode == DONE
     assert done.stderr.splitlines()[-1] == "[]"
-    for command in ("run", "up", "down", "sandbox", "doctor", "report", "contracts", "deliveries", "breaks"):
+    for command in ("run", "up", "down", "sandbox", "doctor", "report", "contracts", "deliveries", "flows", "breaks"):
         assert command in done.stdout
 
 
@@ -80,7 +80,7 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
         (["run", "--dryrun"], "No such option: --dryrun"),
         (["breaks", "show"], "Missing argument 'identity'"),
         (["deliveries", "list", "--state", "lost"], "There is no state 'lost'. States: planned, claimed,"),
-        (["deliveries", "redrive"], "Name one record, or say --all."),
+        (["deliveries", "redrive"], "Name one record, or a filter (--entity, --company, --reason), or say --all."),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_one_line(empty: Installation, arguments: list[str], words: str) -> None:
