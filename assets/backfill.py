@@ -1,14 +1,14 @@
 """Historical orders by order month and company: read again, compared and delivered like those of today, through the same ledger."""
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
 from assets import catalogue
 from assets.catalogue import outcome
 from assets.d365 import read_whole
-from assets.delivery import intended_customers, intended_orders, unproven_read
+from assets.delivery import intended_customers, intended_orders, reason_to_hold, unproven_read
 from assets.landing import Read, landing_zone, store
 from assets.salesforce import read_changes
 from resources.connections import (
@@ -23,6 +23,7 @@ from resources.connections import (
 from resources.dispatch import deliver
 from resources.lake import Lake
 from resources.ledger import Ledger
+from resources.ledger_mark import FILE_NAME, LedgerMark
 from resources.salesforce import SalesforceClient
 from resources.workbench import Workbench, duckdb_connection
 from tieout import soql
@@ -75,6 +76,10 @@ def backfill_of(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
                 bench = Workbench(con, tables, book, rules)
                 bench.customers()
                 bench.orders()
+                mark = LedgerMark(home.folder() / FILE_NAME)
+                held_back = reason_to_hold(book, mark, bench, rules, "sales_order", run_id, datetime.now(UTC))
+                if held_back:
+                    raise SourceUnavailable(f"Nothing was sent: {held_back}")
                 customers = deliver(
                     book,
                     erp,
@@ -82,6 +87,7 @@ def backfill_of(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
                     intended_customers(bench, rules, wanted),
                     run_id=run_id,
                     dry_run=options.dry_run,
+                    mark=mark,
                 )
                 orders = deliver(
                     book,
@@ -90,6 +96,7 @@ def backfill_of(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
                     intended_orders(bench, book, rules, wanted),
                     run_id=run_id,
                     dry_run=options.dry_run,
+                    mark=mark,
                 )
             return outcome(
                 f"{len(wanted):,} opportunities, {customers.created:,} customers and {orders.created:,} orders created",

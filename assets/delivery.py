@@ -1,97 +1,122 @@
 """What goes to D365: customers first, then the orders that need them; exactly once, through the ledger."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from assets import catalogue
 from assets.catalogue import counted, outcome
-from resources.connections import ContractsResource, D365Resource, LedgerResource, RunOptions
-from resources.dispatch import DeliveryResult, DeliverySummary, deliver, preview
+from resources.adoption import before_sending
+from resources.connections import ContractsResource, D365Resource, HomeResource, LedgerResource, RunOptions
+from resources.dispatch import DeliveryResult, DeliverySummary, Pace, deliver, preview
+from resources.flow_figures import flow_figures
 from resources.ledger import Ledger
+from resources.ledger_mark import FILE_NAME, LedgerMark
 from resources.workbench import Workbench, WorkbenchResource
-from tieout.contract import Contracts
+from tieout.amendment import order_amendment
+from tieout.contract import STOPPED, Contracts
 from tieout.customer import customer_change, customer_write
 from tieout.delivery import State
 from tieout.intended import IntendedWrite, salesforce_id_of
 from tieout.order import order_write
-from tieout.reconciliation import customer_updates, customers_to_create, orders_to_deliver
+from tieout.reconciliation import customer_updates, customers_to_create, late_changes, orders_to_deliver
 
-
-@dg.asset(
-    key=["delivery", "customer"],
-    group_name=catalogue.DELIVERY,
-    owners=[catalogue.OWNER],
-    kinds={"dynamics365", "postgres"},
-    pool="d365",
-    deps=[["reconciliation", "customer"], ["reconciliation", "sales_order"]],
-    description=(
+_PROMISES = {
+    "customer": (
         "Accounts that an order needs and that have no customer become customers; fields that Salesforce owns are brought to D365 where they differ. "
         "Everything goes through the ledger: planned, claimed, sent, confirmed or refused in D365's own words."
     ),
-)
-def delivery_customer(
-    context: dg.AssetExecutionContext,
-    workbench: WorkbenchResource,
-    d365: D365Resource,
-    ledger: LedgerResource,
-    contracts: ContractsResource,
-    options: RunOptions,
-) -> dg.MaterializeResult[None]:
-    bench, rules = workbench.bench(), contracts.contracts()
-    bench.customers()
-    bench.orders()
-    with d365.client() as client, ledger.opened() as book:
-        unproven = unproven_read(book, "customer")
-        summary = deliver(
-            book,
-            client,
-            rules["customer"],
-            # A customer that the read may have missed must not be taken for absent.
-            () if unproven else intended_customers(bench, rules),
-            run_id=context.run_id,
-            dry_run=options.dry_run,
-            whole_scope=not unproven,
-        )
-        return told(summary, client.api_calls, held_back=unproven)
-
-
-@dg.asset(
-    key=["delivery", "sales_order"],
-    group_name=catalogue.DELIVERY,
-    owners=[catalogue.OWNER],
-    kinds={"dynamics365", "postgres"},
-    pool="d365",
-    deps=[["delivery", "customer"], ["reconciliation", "sales_order"]],
-    description=(
+    "sales_order": (
         "Won opportunities without an order become sales orders: header and lines in one changeset, under a number that Tieout gives, so that D365 "
-        "itself refuses a second copy. A lost answer is looked up before anything is sent again. An order that is already there is linked."
+        "itself refuses a second copy. A lost answer is looked up before anything is sent again. An order that is already there is linked. An order "
+        "whose opportunity changed afterwards is amended or stopped where the contract says so; there is never a second one."
     ),
-)
-def delivery_sales_order(
-    context: dg.AssetExecutionContext,
-    workbench: WorkbenchResource,
-    d365: D365Resource,
-    ledger: LedgerResource,
-    contracts: ContractsResource,
-    options: RunOptions,
-) -> dg.MaterializeResult[None]:
-    bench, rules = workbench.bench(), contracts.contracts()
-    bench.orders()
-    with d365.client() as client, ledger.opened() as book:
-        unproven = unproven_read(book, "sales_order")
-        summary = deliver(
-            book,
-            client,
-            rules["sales_order"],
-            # An order that the read may have missed must not be taken for absent.
-            () if unproven else intended_orders(bench, book, rules, dry_run=options.dry_run),
-            run_id=context.run_id,
-            dry_run=options.dry_run,
-            whole_scope=not unproven,
-        )
-        return told(summary, client.api_calls, held_back=unproven)
+}
+_DEPS = {
+    "customer": [["reconciliation", "customer"], ["reconciliation", "sales_order"]],
+    "sales_order": [["delivery", "customer"], ["reconciliation", "sales_order"]],
+}
+DOUBT_CHECK = "no_doubt_beyond_its_bound"
+
+
+def delivery_of(entity: str) -> dg.AssetsDefinition:
+    """The asset that brings one entity to D365."""
+    key = dg.AssetKey(["delivery", entity])
+
+    @dg.asset(
+        key=key,
+        group_name=catalogue.DELIVERY,
+        owners=[catalogue.OWNER],
+        kinds={"dynamics365", "postgres"},
+        pool="d365",
+        deps=_DEPS[entity],
+        description=_PROMISES[entity],
+        check_specs=[
+            dg.AssetCheckSpec(
+                DOUBT_CHECK,
+                asset=key,
+                description="No write whose answer was lost has been in doubt for longer than an hour.",
+            )
+        ],
+    )
+    def delivery(
+        context: dg.AssetExecutionContext,
+        workbench: WorkbenchResource,
+        d365: D365Resource,
+        ledger: LedgerResource,
+        contracts: ContractsResource,
+        home: HomeResource,
+        options: RunOptions,
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg] # with checks Dagster wants the bare class
+        bench, rules, now = workbench.bench(), contracts.contracts(), datetime.now(UTC)
+        bench.customers()
+        bench.orders()
+        with d365.client() as client, ledger.opened() as book:
+            mark = LedgerMark(home.folder() / FILE_NAME)
+            held_back = reason_to_hold(book, mark, bench, rules, entity, context.run_id, now, dry_run=options.dry_run)
+            wanted = {
+                "customer": lambda: intended_customers(bench, rules),
+                "sales_order": lambda: intended_orders(bench, book, rules, dry_run=options.dry_run),
+            }
+            summary = deliver(
+                book,
+                client,
+                rules[entity],
+                () if held_back else wanted[entity](),
+                run_id=context.run_id,
+                dry_run=options.dry_run,
+                whole_scope=not held_back,
+                mark=mark,
+            )
+            figures = flow_figures(book, f"delivery/{entity}", datetime.now(UTC))
+            return told(summary, client.api_calls, figures, held_back, checked=key)
+
+    return delivery
+
+
+def reason_to_hold(
+    ledger: Ledger,
+    mark: LedgerMark,
+    bench: Workbench,
+    contracts: Contracts,
+    entity: str,
+    run_id: str,
+    now: datetime,
+    *,
+    dry_run: bool = False,
+) -> str:
+    """Why this run may send nothing new of an entity, in a sentence; empty where it may."""
+    unproven = unproven_read(ledger, contracts[entity].d365.table)
+    if unproven:
+        # A record that the read may have missed must not be taken for absent.
+        return f"the read of the {entity.replace('_', ' ')}s is not proven complete: {unproven}"
+    if dry_run:
+        return mark.problem(ledger.attempts.newest_id())
+    create = contracts["sales_order"].create
+    settle_s = float(create.settle_s) if create.number_given_by == "d365" else Pace().settle_s
+    return before_sending(ledger, mark, bench, run_id, now, settle_s=settle_s).problem
 
 
 def intended_customers(
@@ -114,10 +139,12 @@ def intended_customers(
     if only is not None:
         return
     changed: dict[tuple[str, str, str], dict[str, object]] = defaultdict(dict)
+    versions: dict[str, datetime | None] = {}
     for update in customer_updates(bench.con, contracts):
         changed[update.salesforce_id, update.company, update.customer_account][update.field] = update.value
+        versions[update.salesforce_id] = update.version
     for (account_id, company, customer_account), fields in changed.items():
-        yield customer_change(contract, account_id, company, customer_account, fields)
+        yield customer_change(contract, account_id, company, customer_account, fields, versions[account_id])
 
 
 def intended_orders(
@@ -128,10 +155,10 @@ def intended_orders(
     *,
     dry_run: bool = False,
 ) -> Iterator[IntendedWrite]:
-    """One creation for each opportunity that is due (and is in `only`, where that is given) and whose customer is there.
+    """One creation for each opportunity that is due (and is in `only`, where that is given) and whose customer is there, then late changes.
 
     An opportunity whose customer was refused waits: its break names the customer's refusal. With `dry_run`, customers that a run would make
-    first count as there.
+    first count as there. With `only` there are creations and no changes of orders that are there.
     """
     contract = contracts["sales_order"]
     made = new_customers(ledger)
@@ -141,6 +168,34 @@ def intended_orders(
         customer_account = due.customer_account or made.get((due.account_id, due.company))
         if customer_account is not None and (only is None or due.salesforce_id in only):
             yield order_write(contract, due.opportunity, due.lines, customer_account, due.products)
+    if only is None:
+        yield from _amendments(bench, ledger, contracts)
+
+
+def _amendments(bench: Workbench, ledger: Ledger, contracts: Contracts) -> Iterator[IntendedWrite]:
+    """One update for each delivered order whose opportunity changed, by the policies of the contract.
+
+    An order that a person stopped stays stopped: only what Tieout itself stopped last is released.
+    """
+    contract = contracts["sales_order"]
+    changes = list(late_changes(bench.con, contracts))
+    stopped = [change.salesforce_id for change in changes if change.processing == "release"]
+    ours = ledger.deliveries.last_sent_with("sales_order", stopped, STOPPED, "Yes")
+    for change in changes:
+        processing = change.processing
+        if processing == "release" and change.salesforce_id not in ours:
+            processing = None
+        if processing or change.fields or change.lines:
+            yield order_amendment(
+                contract,
+                change.opportunity,
+                change.company,
+                change.order_number,
+                fields=change.fields,
+                lines=change.lines,
+                processing=processing,
+                version=change.version,
+            )
 
 
 def would_be_sent(bench: Workbench, ledger: Ledger, contracts: Contracts) -> list[DeliveryResult]:
@@ -171,8 +226,15 @@ def unproven_read(ledger: Ledger, table: str) -> str:
     return "" if sweep is None or sweep.complete else sweep.problem
 
 
-def told(summary: DeliverySummary, api_calls: int, held_back: str = "") -> dg.MaterializeResult[None]:
-    """What a delivery reports in the UI."""
+def told(
+    summary: DeliverySummary,
+    api_calls: int,
+    figures: Mapping[str, int | str],
+    held_back: str = "",
+    *,
+    checked: dg.AssetKey,
+) -> dg.MaterializeResult[None]:
+    """What a delivery reports in the UI. `figures` are those of its flow: what waits, what was refused, what holds it back."""
     states = {state.value: len(summary.in_state(state)) for state in State}
     if summary.dry_run:
         text = f"dry run: {summary.would_send:,} would be sent"
@@ -182,9 +244,12 @@ def told(summary: DeliverySummary, api_calls: int, held_back: str = "") -> dg.Ma
         if any(waiting.values()):
             text += f"; {counted(waiting)}"
     if held_back:
-        what = summary.entity.replace("_", " ")
-        text += f". Every new {what} was held back, because the read of the {what}s is not proven complete: {held_back}"
-    return outcome(
+        text += f". Everything new was held back: {held_back}"
+    if figures["paused"] != "no":
+        text += f". Paused: {figures['paused']}"
+    if figures["breaker"] != "closed":
+        text += f". {figures['breaker']}"
+    made = outcome(
         text,
         created=summary.created,
         updated=summary.updated,
@@ -193,5 +258,13 @@ def told(summary: DeliverySummary, api_calls: int, held_back: str = "") -> dg.Ma
         api_calls=api_calls,
         system="d365",
         entity=summary.entity,
-        **states,
+        **(states | dict(figures)),  # type: ignore[arg-type] # what is in doubt: of all runs, not of this one alone
     )
+    doubt = dg.AssetCheckResult(
+        passed=summary.overdue_doubts == 0,
+        asset_key=checked,
+        check_name=DOUBT_CHECK,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"overdue": summary.overdue_doubts, "oldest_doubt_s": figures["oldest_doubt_s"]},
+    )
+    return dg.MaterializeResult(metadata=made.metadata, check_results=[doubt])

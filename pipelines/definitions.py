@@ -7,7 +7,7 @@ import dagster as dg
 from assets.backfill import backfill_of
 from assets.crosswalk import crosswalk_of
 from assets.d365 import extraction_of as d365_extraction_of
-from assets.delivery import delivery_customer, delivery_sales_order
+from assets.delivery import delivery_of
 from assets.integration_log import integration_log
 from assets.quality import checks_of, quarantine
 from assets.reconciliation import breaks, reconciliation_of, report
@@ -43,8 +43,7 @@ defs = dg.Definitions(
         quarantine,
         *(crosswalk_of(entity) for entity in ("customer", "sales_order")),
         *(reconciliation_of(entity) for entity in ("customer", "sales_order")),
-        delivery_customer,
-        delivery_sales_order,
+        *(delivery_of(entity) for entity in ("customer", "sales_order")),
         *(writeback_of(table) for table in ("account", "opportunity")),
         integration_log,
         breaks,

@@ -33,7 +33,10 @@ class DeliveryResult:
 
 @dataclass(frozen=True, slots=True)
 class DeliverySummary:
-    """One delivery of one entity. In a dry run nothing was changed and `results` say what would be sent."""
+    """One delivery of one entity. In a dry run nothing was changed and `results` say what would be sent.
+
+    `overdue_doubts` counts the records, of this run or earlier ones, whose fate is unknown for longer than the bound.
+    """
 
     entity: str
     dry_run: bool
@@ -42,6 +45,7 @@ class DeliverySummary:
     batches: int
     duration_s: float
     cancelled: int = 0
+    overdue_doubts: int = 0
 
     @property
     def created(self) -> int:

@@ -5,50 +5,32 @@ and looking before sending again (a lost answer proves nothing). Running it agai
 """
 
 import logging
-import os
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime, timedelta
 
-from resources.d365 import BatchReply, D365Client
+from resources.d365 import D365Client
 from resources.delivery_results import DeliveryResult, DeliverySummary, Results
 from resources.ledger import Ledger
-from resources.ledger.deliveries import Ended, Held, Sent
+from resources.ledger.deliveries import Held
+from resources.ledger.flows import Gates
 from resources.ledger.instants import utc_now
-from resources.looking import Looking, keys_of, link_of
-from tieout.answer import Answer, NoAnswer
-from tieout.batch import MOST_OPERATIONS, Changeset, Operation, packed, shares
+from resources.ledger_mark import LedgerMark
+from resources.looking import Looking, keys_of
+from resources.request_ledger import Pace, RequestLedger
+from resources.sending import Sender
+from resources.sending_unnumbered import UnnumberedSender
+from tieout.breaker import Admission
 from tieout.contract import Contract
-from tieout.delivery import Event, State
-from tieout.errors import AuthenticationProblem, SourceUnavailable
+from tieout.flow import Flow
 from tieout.intended import IntendedWrite
 from tieout.intended import Operation as Kind
-from tieout.odata import json_body, key_path
-from tieout.outcome import Outcome, event_of, outcome_of_create, outcome_of_update, words_of
 
 __all__ = ["DeliveryResult", "DeliverySummary", "Pace", "deliver", "preview"]
 
 log = logging.getLogger(__name__)
 
 _KINDS: tuple[Kind, ...] = ("create", "update")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How a delivery is carried out. Seconds where the name says `_s`."""
-
-    grace_s: float = 30.0
-    """How long after a lost answer nothing may be taken for absent: a slow commit can still land."""
-    lease_s: float = 600.0
-    """How long a claim holds. Longer than the longest wait for an answer, so that nobody looks while the request is still running."""
-    most_operations: int = MOST_OPERATIONS
-    claimed_at_once: int = 100
-    planned_at_once: int = 200
-    rounds_without_progress: int = 3
-    pause_s: float = 2.0
-    """Pause before a round that follows one without progress, where D365 does not say how long."""
 
 
 def deliver(
@@ -60,16 +42,18 @@ def deliver(
     run_id: str,
     dry_run: bool = False,
     whole_scope: bool = False,
+    mark: LedgerMark | None = None,
     pace: Pace | None = None,
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
 ) -> DeliverySummary:
     """Bring the intended writes of one entity to D365, creations before updates.
 
-    `whole_scope` says that `intended` is everything that is wanted: what is planned beyond it is cancelled. Raises AuthenticationProblem;
-    every other trouble ends in the state and reason of the records that it met.
+    `whole_scope` says that `intended` is everything that is wanted: what is planned beyond it is cancelled. `mark` remembers outside the
+    ledger how far the ledger was when a request left. Raises AuthenticationProblem and BudgetSpent, with everything written down; every
+    other trouble ends in the state and reason of the records that it met.
     """
-    flow = _Flow(ledger, client, contract, run_id, pace or Pace(), clock, sleep)
+    flow = _Flow(ledger, client, contract, run_id, mark, pace or Pace(), clock, sleep)
     return flow.preview(intended) if dry_run else flow.carry_out(intended, whole_scope)
 
 
@@ -88,6 +72,7 @@ class _Flow:
         client: D365Client,
         contract: Contract,
         run_id: str,
+        mark: LedgerMark | None,
         pace: Pace,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
@@ -99,11 +84,15 @@ class _Flow:
         self._pace = pace
         self._clock = clock
         self._sleep = sleep
-        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._name = Flow(f"delivery/{contract.entity}")
+        self._overdue = 0
         self._results = Results()
-        self._looking = Looking(ledger, client, contract, self._results, run_id, grace_s=pace.grace_s, clock=clock)
-        self._batches = 0
-        self._asked_to_wait_s = 0.0
+        unnumbered = contract.create.number_given_by == "d365"
+        settle_s = contract.create.settle_s if unnumbered else pace.settle_s
+        self._looking = Looking(ledger, client, contract, self._results, run_id, settle_s=settle_s, clock=clock)
+        self._books = RequestLedger(ledger, self._looking, self._results, self._name, run_id, pace, clock, mark)
+        self._sender = Sender(client, contract, self._books)
+        self._unnumbered = UnnumberedSender(client, contract, self._books, self._looking) if unnumbered else None
 
     def preview(self, intended: Iterable[IntendedWrite]) -> DeliverySummary:
         started = time.monotonic()
@@ -116,8 +105,8 @@ class _Flow:
         recovered = deliveries.recover(self._clock())
         if any(recovered.values()):
             log.warning("delivery.recovered", extra={"entity": entity, "states": dict(recovered)})
-        deliveries.plan_updates_again(entity, self._clock())
-        self._looking.resolve(deliveries.in_doubt(entity, "create"))
+        for kind in _KINDS:
+            self._looking.resolve(deliveries.in_doubt(entity, kind))
         for chunk in _chunks(intended, self._pace.planned_at_once):
             self._results.planned(deliveries.plan(chunk, self._run_id, self._clock()))
         cancelled = 0
@@ -126,134 +115,85 @@ class _Flow:
         for kind in _KINDS:
             self._send_all(kind)
         self._looking.read_the_rest()
+        self._tell_of_long_doubt()
         return self._summary(started, self._results.all(), cancelled=cancelled, calls=self._client.api_calls - calls)
 
     def _send_all(self, kind: Kind) -> None:
-        """Claim and send until nothing is left, or until rounds on end brought nothing."""
+        """Claim and send until nothing is left that may be sent, or until rounds on end brought nothing."""
         idle_rounds = 0
         while idle_rounds < self._pace.rounds_without_progress:
-            held = self._ledger.deliveries.claim(
-                self._contract.entity,
-                kind,
-                self._run_id,
-                owner=self._owner,
-                lease_s=self._pace.lease_s,
-                limit=self._pace.claimed_at_once,
-                now=self._clock(),
-            )
+            held = self._claim(kind)
             if not held:
                 return
-            self._asked_to_wait_s = 0.0
-            progress = self._send_claimed(kind, held)
+            self._books.asked_to_wait_s = 0.0
+            sender = self._unnumbered if self._unnumbered is not None and kind == "create" else None
+            progress = sender.send(held) if sender is not None else self._sender.send(kind, held)
             idle_rounds = 0 if progress else idle_rounds + 1
-            if self._asked_to_wait_s or not progress:
-                self._sleep(self._asked_to_wait_s or self._pace.pause_s)
+            if self._books.asked_to_wait_s or not progress:
+                self._sleep(self._books.asked_to_wait_s or self._pace.pause_s)
 
-    def _send_claimed(self, kind: Kind, held: Sequence[Held]) -> bool:
-        """Send what was claimed, batch by batch; what was not sent in the end is given back. True when any delivery came further."""
-        changesets = [self._changeset(each) for each in held]
-        progress = False
-        sent = 0
-        try:
-            for at in packed([len(changeset) for changeset in changesets], self._pace.most_operations):
-                sent = at.stop
-                progress |= self._send_batch(kind, held[at.start : at.stop], changesets[at.start : at.stop])
-                if self._asked_to_wait_s:
-                    break  # throttled: what follows would only be refused as well
-        finally:
-            self._ledger.deliveries.release(held[sent:], self._clock())
-        return progress
+    def _claim(self, kind: Kind) -> list[Held]:
+        """The next deliveries, of companies whose flow is open; of one whose breaker asks for a probe, a single one."""
+        now = self._clock()
+        gates = self._ledger.flows.gates(self._name, now)
+        waiting = self._ledger.deliveries.companies_waiting(self._contract.entity, kind, self._run_id)
+        shut = [company for company in waiting if gates.of(company).admission is not Admission.ALL]
+        held = self._take(kind, now, shut=shut)
+        for company in shut:
+            if not held and gates.of(company).admission is Admission.ONE:
+                held = self._probe(kind, company, now)
+        if not held and shut:
+            self._tell_of_shut_gates(gates, shut)
+        return held
 
-    def _send_batch(self, kind: Kind, held: Sequence[Held], changesets: Sequence[Changeset]) -> bool:
-        """One request between two transactions: marked as sent before, ended after."""
-        sent = self._ledger.deliveries.mark_sent(
-            held,
+    def _probe(self, kind: Kind, company: str, now: datetime) -> list[Held]:
+        held = self._take(kind, now, only=company, limit=1)
+        if held and not self._ledger.flows.take_probe(self._name, company, now):
+            self._ledger.deliveries.release(held, now)
+            return []  # another run probes
+        log.info("delivery.probe", extra={"flow": self._name, "company": company})
+        return held
+
+    def _take(
+        self,
+        kind: Kind,
+        now: datetime,
+        *,
+        shut: Collection[str] = (),
+        only: str | None = None,
+        limit: int | None = None,
+    ) -> list[Held]:
+        return self._ledger.deliveries.claim(
+            self._contract.entity,
+            kind,
             self._run_id,
-            correlation_id=f"{self._run_id}/{self._contract.entity}/{self._batches}",
-            request=f"POST $batch: {len(held)} changesets, {sum(map(len, changesets))} operations",
+            owner=self._books.owner,
             lease_s=self._pace.lease_s,
-            now=self._clock(),
+            limit=limit or self._pace.claimed_at_once,
+            shut=shut,
+            only=only,
+            now=now,
         )
-        if not sent:
-            return False  # another run took all of them meanwhile
-        self._batches += 1
-        ours = {each.held.id for each in sent}
-        mine = [changeset for each, changeset in zip(held, changesets, strict=True) if each.id in ours]
-        calls = self._client.api_calls
-        try:
-            reply = self._client.send_changesets(mine)
-        except (AuthenticationProblem, SourceUnavailable) as problem:
-            # Raised before anything ran: there was no token, or the token was refused.
-            nothing_ran = (NoAnswer(str(problem), may_have_run=False),) * len(sent)
-            self._end(kind, sent, BatchReply(nothing_ran, self._client.api_calls - calls, 0), Outcome.SIGN_IN)
-            if isinstance(problem, AuthenticationProblem):
-                raise
-            return False
-        return self._end(kind, sent, reply)
 
-    def _end(self, kind: Kind, sent: Sequence[Sent], reply: BatchReply, forced: Outcome | None = None) -> bool:
-        classify = outcome_of_create if kind == "create" else outcome_of_update
-        answered: list[tuple[Ended, Outcome]] = []
-        for each, answer, share in zip(sent, reply.answers, shares(reply.calls, len(sent)), strict=True):
-            outcome = forced or classify(answer)
-            if isinstance(answer, Answer) and answer.status == 429:
-                asked_s = self._pace.pause_s if answer.retry_after_s is None else answer.retry_after_s
-                self._asked_to_wait_s = max(self._asked_to_wait_s, asked_s)
-            ended = Ended(
-                held=each.held,
-                attempt_id=each.attempt_id,
-                event=event_of(outcome),
-                outcome=outcome,
-                duration_ms=reply.duration_ms,
-                api_calls=share,
-                http_status=answer.status if isinstance(answer, Answer) else None,
-                reason="" if outcome is Outcome.CONFIRMED else words_of(answer),
+    def _tell_of_shut_gates(self, gates: Gates, shut: Collection[str]) -> None:
+        for company in shut:
+            log.warning(
+                "delivery.shut", extra={"flow": self._name, "company": company, "reason": gates.of(company).reason}
             )
-            answered.append((ended, outcome))
-        every = [ended for ended, _ in answered]
-        confirmed = [ended.held for ended in every if ended.event is Event.CONFIRM]
-        links = [link_of(each) for each in confirmed] if kind == "create" else []
-        moved = self._ledger.deliveries.end(every, self._run_id, links=links, now=self._clock())
-        ours = [(ended, outcome) for ended, outcome in answered if ended.held.id in moved]
-        for ended, outcome in ours:
-            self._note(ended, outcome)
-        if kind == "create":
-            self._looking.resolve(
-                [
-                    replace(e.held, reason=e.reason, doubt_since=self._clock())
-                    for e, outcome in ours
-                    if outcome.needs_a_look
-                ],
-                frozenset(e.held.id for e, outcome in ours if outcome is Outcome.REJECTED_UNSURE),
-            )
-            self._looking.created([each for each in confirmed if each.id in moved])
-        return any(ended.event is not Event.NOT_PROCESSED for ended in every)
 
-    def _note(self, ended: Ended, outcome: Outcome) -> None:
-        """Keep what an ended attempt means for the record's result, and log what people will ask about."""
-        match outcome:
-            case Outcome.CONFIRMED:
-                effect = "created" if ended.held.operation == "create" else "updated"
-                self._results.moved(ended.held, State.CONFIRMED, effect=effect)
-            case Outcome.REJECTED:
-                self._results.moved(ended.held, State.REJECTED, reason=ended.reason)
-                log.warning("delivery.rejected", extra=keys_of(ended.held) | {"status": ended.http_status})
-            case Outcome.NOT_PROCESSED | Outcome.SIGN_IN:
-                self._results.moved(ended.held, State.PLANNED, reason=ended.reason)
-            case _:
-                self._results.moved(ended.held, State.IN_DOUBT, reason=ended.reason)
-                log.warning("delivery.in_doubt", extra=keys_of(ended.held) | {"outcome": outcome.value})
-
-    def _changeset(self, held: Held) -> Changeset:
-        side = self._contract.d365
-        if held.operation == "update":
-            key = dict(zip(side.key, (held.company, held.d365_key), strict=True))
-            path = f"{key_path(side.source, key)}?cross-company=true"
-            return Changeset((Operation("PATCH", path, json_body(held.header)),))
-        operations = [Operation("POST", side.source, json_body(held.header))]
-        if self._contract.lines is not None:
-            operations += [Operation("POST", self._contract.lines.d365.source, json_body(line)) for line in held.lines]
-        return Changeset(tuple(operations))
+    def _tell_of_long_doubt(self) -> None:
+        """The alert: a delivery whose fate is unknown for longer than the bound needs a person."""
+        since = self._clock() - timedelta(seconds=self._pace.doubt_bound_s)
+        overdue = [
+            held
+            for kind in _KINDS
+            for held in self._ledger.deliveries.in_doubt(self._contract.entity, kind)
+            if held.doubt_since is not None and held.doubt_since < since
+        ]
+        self._overdue = len(overdue)
+        if overdue:
+            extra = {"entity": self._contract.entity, "records": len(overdue), "bound_s": self._pace.doubt_bound_s}
+            log.error("delivery.in_doubt_for_too_long", extra=extra | keys_of(overdue[0]))
 
     def _summary(
         self,
@@ -269,9 +209,10 @@ class _Flow:
             dry_run=dry_run,
             results=results,
             api_calls=calls,
-            batches=self._batches,
+            batches=self._books.batches,
             duration_s=time.monotonic() - started,
             cancelled=cancelled,
+            overdue_doubts=self._overdue,
         )
         log.info(
             "delivery.done",

@@ -1,4 +1,4 @@
-"""Looking in D365 for the records that deliveries are about: header and lines by key, in lists of keys, over all companies."""
+"""Looking in D365 for the records that deliveries are about: header and lines, by key or by reference, in lists, over all companies."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -32,6 +32,11 @@ class Found:
     header: Mapping[str, Any]
     lines: Sequence[Mapping[str, Any]] = ()
 
+    @property
+    def etag(self) -> str:
+        """The row version of the header, to be sent back as If-Match."""
+        return str(self.header.get("@odata.etag", ""))
+
 
 def look_for(
     client: D365Client, contract: Contract, keys: Collection[RecordKey], *, doubly: bool
@@ -51,11 +56,41 @@ def look_for(
             )
             if row is not None:
                 headers[key] = [row]
-    lines: Mapping[RecordKey, list[dict[str, Any]]] = {}
-    if contract.lines is not None and headers:
-        lines_table = contract.lines_table("d365")
-        lines = _by_key(client, lines_table, lines_table.parent or header_table.key[1], headers.keys())
+    lines = _lines_of(client, contract, headers)
     return {key: Found(rows[0], lines.get(key, [])) for key, rows in headers.items()}
+
+
+def look_by_reference(
+    client: D365Client, contract: Contract, references: Collection[RecordKey]
+) -> dict[RecordKey, list[Found]]:
+    """Every order that carries one of `references` (company and Salesforce id, as the `number` of a key); there may be several of each.
+
+    D365 does not keep references unique, and people can change them: whoever asks has to count.
+    """
+    header_table = contract.table("d365")
+    headers = _by_key(client, header_table, contract.link.reference or "", references)
+    numbered = {
+        RecordKey(str(row[header_table.key[0]]), str(row[header_table.key[1]])): [row]
+        for rows in headers.values()
+        for row in rows
+    }
+    lines = _lines_of(client, contract, numbered)
+    return {
+        reference: [
+            Found(row, lines.get(RecordKey(str(row[header_table.key[0]]), str(row[header_table.key[1]])), []))
+            for row in rows
+        ]
+        for reference, rows in headers.items()
+    }
+
+
+def _lines_of(
+    client: D365Client, contract: Contract, headers: Mapping[RecordKey, object]
+) -> Mapping[RecordKey, list[dict[str, Any]]]:
+    if contract.lines is None or not headers:
+        return {}
+    table = contract.lines_table("d365")
+    return _by_key(client, table, table.parent or contract.table("d365").key[1], headers.keys())
 
 
 def _by_key(

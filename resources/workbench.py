@@ -19,6 +19,7 @@ from tieout.crosswalk import LinkCounts, link_customers, link_orders
 from tieout.errors import SourceUnavailable
 from tieout.landing import stage_sql, typed_sql
 from tieout.reconciliation import ReadTimes, VerdictCounts, reconcile_customers, reconcile_orders
+from tieout.reconciliation.half_orders import EVERY_ORDER, has_half_orders, whole_orders_statement
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -100,14 +101,19 @@ class Workbench:
 
     def _register(self) -> dict[str, int]:
         versions: dict[str, int] = {}
+        orders = self.contracts["sales_order"]
+        halved = {orders.d365.table} if has_half_orders(orders) else set()
         countries.register(self.con)
         for system in ("salesforce", "d365"):
             tables = self.contracts.tables(system)
             for table in tables:
-                version = self._lake.register(self.con, table.name, table.lake_key, empty=_columns(self.con, table))
+                name = EVERY_ORDER if table.name in halved else table.name
+                version = self._lake.register(self.con, name, table.lake_key, empty=_columns(self.con, table))
                 if version is not None:
                     versions["/".join(table.lake_key)] = version
             self._register_quarantined(system, tables)
+        if halved:
+            self.con.execute(whole_orders_statement(orders))
         self._register_links()
         return versions
 

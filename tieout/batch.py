@@ -22,11 +22,15 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One write. `path` is relative to the service root and already encoded; `body` is JSON."""
+    """One write. `path` is relative to the service root and already encoded; `body` is JSON.
+
+    `if_match` is the row version that the write is made for; where D365 honours it, a row that was changed since is left alone.
+    """
 
     method: Literal["POST", "PATCH", "DELETE"]
     path: str
-    body: bytes
+    body: bytes = b""
+    if_match: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,10 @@ def build_batch(service_root: str, changesets: Sequence[Changeset], batch_id: st
         pieces.append(f"--{boundary}\r\nContent-Type: multipart/mixed; boundary={inner}\r\n\r\n".encode())
         for operation in changeset.operations:
             content_id += 1
+            condition = f"If-Match: {operation.if_match}\r\n" if operation.if_match else ""
             pieces.append(
                 f"--{inner}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: {content_id}\r\n\r\n"
-                f"{operation.method} {service_root}/{operation.path} HTTP/1.1\r\nOData-Version: 4.0\r\n"
+                f"{operation.method} {service_root}/{operation.path} HTTP/1.1\r\nOData-Version: 4.0\r\n{condition}"
                 "Content-Type: application/json;odata.metadata=minimal;charset=UTF-8\r\n\r\n".encode()
             )
             pieces.extend((operation.body, _CRLF))

@@ -5,7 +5,8 @@ planned ─▶ claimed ─▶ sent ─▶ confirmed
               │         ├───▶ rejected      (the target said no for good, or a stranger holds our number)
               │         ├───▶ planned       (refused before anything ran: throttled, signed out, never connected)
               │         └───▶ in_doubt ─▶ confirmed | rejected | planned   (the answer was lost: look before sending again)
-              └───▶ planned                 (the lease ran out before anything was sent)
+              ├───▶ planned                 (the lease ran out before anything was sent)
+              └───▶ confirmed | rejected    (looked before sending: it was there already, ours or a stranger's)
 planned ─▶ confirmed                        (found in the target before we sent it: adopted)
 planned ─▶ superseded | cancelled           (the source changed its mind before it was sent)
 rejected ─▶ planned                         (a person sends it again, or the source record was corrected)
@@ -46,8 +47,10 @@ class Event(StrEnum):
     LOSE_ANSWER = "lose_answer"  # nobody knows whether it took effect
     FIND_OURS = "find_ours"  # looked: it is there and it is what we meant
     FIND_STRANGER = "find_stranger"  # looked: something else is there under our key
-    FIND_NOTHING = "find_nothing"  # looked after the grace period: it is not there
-    MAY_REPEAT = "may_repeat"  # an update to absolute values: doing it twice harms nobody, so nobody has to look
+    FIND_HALF = (
+        "find_half"  # looked: D365's number is given and its header is ours, but without lines: go on from there
+    )
+    FIND_NOTHING = "find_nothing"  # looked after the settling time: it did not take effect
     WANT_OTHERWISE = "want_otherwise"  # a newer intention replaces this one
     WANT_NO_MORE = "want_no_more"  # the source no longer asks for it
     WANT_AGAIN = "want_again"  # the source asks for it again, after it was cancelled
@@ -67,6 +70,8 @@ _NEXT: dict[tuple[State, Event], State] = {
     (State.CLAIMED, Event.LEASE_RAN_OUT): State.PLANNED,
     (State.CLAIMED, Event.NOT_PROCESSED): State.PLANNED,
     (State.CLAIMED, Event.SEND): State.SENT,
+    (State.CLAIMED, Event.FIND_OURS): State.CONFIRMED,
+    (State.CLAIMED, Event.FIND_STRANGER): State.REJECTED,
     (State.SENT, Event.CONFIRM): State.CONFIRMED,
     (State.SENT, Event.REFUSE): State.REJECTED,
     (State.SENT, Event.NOT_PROCESSED): State.PLANNED,
@@ -76,7 +81,7 @@ _NEXT: dict[tuple[State, Event], State] = {
     (State.IN_DOUBT, Event.FIND_OURS): State.CONFIRMED,
     (State.IN_DOUBT, Event.FIND_STRANGER): State.REJECTED,
     (State.IN_DOUBT, Event.FIND_NOTHING): State.PLANNED,
-    (State.IN_DOUBT, Event.MAY_REPEAT): State.PLANNED,
+    (State.IN_DOUBT, Event.FIND_HALF): State.PLANNED,
     # The target had said no, and looking showed that nothing was saved after all.
     (State.IN_DOUBT, Event.REFUSE): State.REJECTED,
     (State.REJECTED, Event.REDRIVE): State.PLANNED,

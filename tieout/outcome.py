@@ -1,7 +1,8 @@
 """What an answer of D365 means for a delivery: one outcome class for each end that a request can have.
 
 Classes from Microsoft's documentation and recorded answers: a 401 or 429 comes before anything ran; a 400 is final; a lost answer, a
-gateway's page or a 500 without the OData envelope proves nothing, so whoever sent a create has to look before sending it again.
+gateway's page or a 500 without the OData envelope proves nothing, so whoever sent a write has to look before sending it again: a create
+could be made twice, and an update that lands late would go over a newer one.
 """
 
 from enum import StrEnum
@@ -55,7 +56,7 @@ def outcome_of_create(answer: Answer | NoAnswer) -> Outcome:
         return Outcome.CONFIRMED
     if answer.status == 401:
         return Outcome.SIGN_IN
-    if answer.status == 429:
+    if answer.status == 429 or _is_update_conflict(answer):
         return Outcome.NOT_PROCESSED
     # Duplicate keys come as 400, and as 500 from older versions; a 409 was never seen but would mean the same.
     if answer.status == 409 or (answer.status in {400, 500} and "already exists" in answer.message.casefold()):
@@ -69,13 +70,12 @@ def outcome_of_create(answer: Answer | NoAnswer) -> Outcome:
 
 
 def outcome_of_update(answer: Answer | NoAnswer) -> Outcome:
-    """The outcome of a PATCH with absolute values: as of a create, but repeating it harms nobody."""
-    outcome = outcome_of_create(answer)
-    if isinstance(answer, Answer) and _is_update_conflict(answer):
+    """The outcome of a PATCH with absolute values, sent with the row version that was read before."""
+    if isinstance(answer, Answer) and answer.status == 412:
+        # Somebody changed the row since it was read: nothing was written, and the next look reads the newer version.
         return Outcome.NOT_PROCESSED
-    if outcome in {Outcome.ALREADY_EXISTS, Outcome.REJECTED_UNSURE}:
-        return Outcome.REJECTED
-    return Outcome.NOT_PROCESSED if outcome is Outcome.IN_DOUBT else outcome
+    outcome = outcome_of_create(answer)
+    return Outcome.REJECTED if outcome in {Outcome.ALREADY_EXISTS, Outcome.REJECTED_UNSURE} else outcome
 
 
 def words_of(answer: Answer | NoAnswer) -> str:
@@ -84,5 +84,6 @@ def words_of(answer: Answer | NoAnswer) -> str:
 
 
 def _is_update_conflict(answer: Answer) -> bool:
+    """Two writers met at one row and D365 rolled this one back, which says nothing against the record."""
     text = answer.message.casefold() if answer.status in {400, 409, 412, 500} else ""
     return "an update conflict occurred" in text or "update has been canceled" in text

@@ -6,8 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, insert, text
+from sqlalchemy import Connection, Engine, func, insert, select, text
 
+from resources.ledger.decisions import Decision, append_decisions
 from resources.ledger.instants import utc_now
 from resources.ledger.tables import SCHEMA, attempt, attempt_result
 
@@ -57,6 +58,38 @@ class Attempts:
         """Write down how the calls ended, once for each."""
         with self._engine.begin() as connection:
             end_attempts(connection, results, at or utc_now())
+
+    def newest_id(self) -> int:
+        """The highest id of all attempts; 0 where nothing was ever attempted."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(select(func.coalesce(func.max(attempt.c.id), 0))).scalar_one())
+
+    def go_on_behind(self, attempt_id: int, *, problem: str, adopted: int, now: datetime) -> None:
+        """Number further attempts behind `attempt_id`, the last one of a time that this ledger has lost, and keep why.
+
+        The attempt that stands for the lost ones makes the ledger the newest again.
+        """
+        lost = NewAttempt(
+            "ledger", "restore", "", "to_d365", request="stands for the attempts of a later ledger that was lost"
+        )
+        with self._engine.begin() as connection:
+            sequence = text("select setval(pg_get_serial_sequence(:table, 'id'), greatest(:behind, 1))")
+            connection.execute(sequence, {"table": f"{SCHEMA}.{attempt.name}", "behind": attempt_id})
+            begin_attempts(connection, [lost], "", now)
+            append_decisions(
+                connection,
+                [
+                    Decision(
+                        "ledger",
+                        str(attempt_id),
+                        "declare_current",
+                        "tieout",
+                        problem,
+                        after={"adopted": adopted},
+                        at=now,
+                    )
+                ],
+            )
 
     def attempts_of_run(self, run_id: str) -> Any:
         """The integration log of one run as a pyarrow Table: one row for each record and attempt, in the order of the calls."""

@@ -4,8 +4,8 @@ The rules are in `tieout/delivery.py`; here they are applied inside one transact
 anything any more: every change names the fencing token of the claim that it belongs to.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 
 from resources.ledger.attempts import AttemptResult, NewAttempt, begin_attempts, end_attempts
 from resources.ledger.crosswalk import Link, upsert_links
@@ -58,7 +59,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one attempt of a delivery ended. `event` moves the delivery; `reason` is kept with it where it is not confirmed."""
+    """How one attempt of a delivery ended. `event` moves the delivery; `reason` is kept with it where it is not confirmed.
+
+    `d365_key` is the number that D365 gave, where that was only learnt now.
+    """
 
     held: Held
     attempt_id: int
@@ -68,6 +72,7 @@ class Ended:
     api_calls: Decimal
     http_status: int | None = None
     reason: str = ""
+    d365_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,33 @@ class ReadBack:
     delivery_id: int
     status: Mapping[str, Any]
     amount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A record of ours that was found in D365, whatever the ledger knows of it."""
+
+    entity: str
+    business_key: str
+    company: str
+    d365_key: str
+
+    def as_row(self, now: datetime) -> dict[str, Any]:
+        """A confirmed creation that no known run has wanted; what was sent is not known any more."""
+        return {
+            "entity": self.entity,
+            "operation": "create",
+            "business_key": self.business_key,
+            "company": self.company,
+            "d365_key": self.d365_key,
+            "payload": {"header": {}, "lines": []},
+            "fingerprint": "",
+            "state": State.CONFIRMED,
+            "reason": _UNKNOWN,
+            "created_at": now,
+            "updated_at": now,
+            "run_id": "",
+        }
 
 
 class Deliveries(DeliveryQueries, Planning):
@@ -118,14 +150,25 @@ class Deliveries(DeliveryQueries, Planning):
         owner: str,
         lease_s: float,
         limit: int,
+        shut: Collection[str] = (),
+        only: str | None = None,
         now: datetime | None = None,
     ) -> list[Held]:
-        """Take up to `limit` planned deliveries that the run wants; nobody else gets them while the lease lasts."""
+        """Take up to `limit` planned deliveries that the run wants; nobody else gets them while the lease lasts.
+
+        Companies in `shut` keep theirs; with `only` nothing but that company's is taken.
+        """
         now = now or utc_now()
+        wanted = of_kind(entity, operation) & (delivery.c.state == State.PLANNED) & (delivery.c.run_id == run_id)
+        if shut:
+            wanted &= delivery.c.company.not_in(list(shut))
+        if only is not None:
+            wanted &= delivery.c.company == only
         free = (
             select(delivery.c.id)
-            .where(of_kind(entity, operation), delivery.c.state == State.PLANNED, delivery.c.run_id == run_id)
-            .order_by(delivery.c.id)
+            .where(wanted)
+            # The least tried first: a record that D365 never answers for must not take every probe of a circuit breaker.
+            .order_by(delivery.c.fencing_token, delivery.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -142,6 +185,17 @@ class Deliveries(DeliveryQueries, Planning):
         with self._engine.begin() as connection:
             return sorted((_held(row) for row in connection.execute(statement)), key=lambda held: held.id)
 
+    def companies_waiting(self, entity: str, operation: Operation, run_id: str) -> list[str]:
+        """The companies of which the run wants planned deliveries."""
+        query = (
+            select(delivery.c.company)
+            .where(of_kind(entity, operation), delivery.c.state == State.PLANNED, delivery.c.run_id == run_id)
+            .distinct()
+            .order_by(delivery.c.company)
+        )
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
     def mark_sent(
         self,
         held: Sequence[Held],
@@ -150,14 +204,20 @@ class Deliveries(DeliveryQueries, Planning):
         correlation_id: str,
         request: str,
         lease_s: float,
+        with_keys: bool = False,
         now: datetime | None = None,
     ) -> list[Sent]:
-        """Write down, before the request leaves, that these are sent. What another run took meanwhile is left out."""
+        """Write down, before the request leaves, that these are sent. What another run took meanwhile is left out.
+
+        `with_keys` keeps the D365 numbers that `held` come with, too.
+        """
         now = now or utc_now()
         lease = {"lease_until": now + timedelta(seconds=lease_s)}
         with self._engine.begin() as connection:
             moved = _move(connection, held, State.CLAIMED, Event.SEND, now, keep_lease=True, **lease)
             ours = [each for each in held if each.id in moved]
+            if with_keys:
+                _keep_keys(connection, [(each.id, each.d365_key) for each in ours])
             attempts = [_attempt(each, each.operation, request, correlation_id) for each in ours]
             ids = begin_attempts(connection, attempts, run_id, now)
         return [Sent(each, attempt_id) for each, attempt_id in zip(ours, ids, strict=True)]
@@ -181,17 +241,6 @@ class Deliveries(DeliveryQueries, Planning):
         with self._engine.begin() as connection:
             _move(connection, held, State.CLAIMED, Event.NOT_PROCESSED, now or utc_now())
 
-    def plan_updates_again(self, entity: str, now: datetime | None = None) -> int:
-        """Plan the in-doubt updates of an entity again: their values are absolute, so repeating them harms nobody."""
-        statement = (
-            update(delivery)
-            .where(of_kind(entity, "update"), delivery.c.state == State.IN_DOUBT)
-            .values(**moved_to(after(State.IN_DOUBT, Event.MAY_REPEAT), now or utc_now()), doubt_since=None)
-            .returning(delivery.c.id)
-        )
-        with self._engine.begin() as connection:
-            return len(connection.execute(statement).all())
-
     def in_doubt(self, entity: str, operation: Operation) -> list[Held]:
         """The deliveries whose answer was lost, longest doubt first."""
         query = (
@@ -202,25 +251,55 @@ class Deliveries(DeliveryQueries, Planning):
         with self._engine.connect() as connection:
             return [_held(row) for row in connection.execute(query)]
 
+    def numbered(self, ended: Sequence[Ended], run_id: str, *, request: str, now: datetime | None = None) -> list[Sent]:
+        """Keep the numbers that D365 gave to headers, and write down, before it leaves, the request with their lines.
+
+        The deliveries stay sent. What another run took over meanwhile is left out.
+        """
+        now = now or utc_now()
+        with self._engine.begin() as connection:
+            ours: list[Held] = []
+            for each in ended:
+                statement = (
+                    update(delivery)
+                    .where(
+                        delivery.c.id == each.held.id,
+                        delivery.c.fencing_token == each.held.token,
+                        delivery.c.state == State.SENT,
+                    )
+                    .values(d365_key=each.d365_key, version=delivery.c.version + 1, updated_at=now)
+                    .returning(delivery.c.id)
+                )
+                if connection.execute(statement).first() is not None:
+                    ours.append(replace(each.held, d365_key=each.d365_key))
+            end_attempts(connection, [_result(each, frozenset(), State.SENT) for each in ended], now)
+            ids = begin_attempts(
+                connection, [_attempt(each, each.operation, request, "") for each in ours], run_id, now
+            )
+        return [Sent(each, attempt_id) for each, attempt_id in zip(ours, ids, strict=True)]
+
     def looked_up(
         self,
         looks: Sequence[Ended],
         run_id: str,
         *,
+        state: State = State.IN_DOUBT,
         undecided: Sequence[Ended] = (),
         links: Iterable[Link] = (),
         now: datetime | None = None,
     ) -> frozenset[int]:
-        """Write down what looking for in-doubt deliveries found. `undecided` ones are logged and stay in doubt. Ids as from `end`."""
+        """Write down what looking found for deliveries that are in `state`: in doubt, or claimed and looked for before they are sent.
+
+        `undecided` ones are logged and stay as they are. Ids as from `end`.
+        """
         now = now or utc_now()
         everything = [*looks, *undecided]
         with self._engine.begin() as connection:
-            attempts = [_attempt(each.held, "look_up", "GET by key", "") for each in everything]
+            attempts = [_attempt(each.held, "look_up", "GET", "") for each in everything]
             ids = begin_attempts(connection, attempts, run_id, now)
-            moved = self._apply(connection, looks, State.IN_DOUBT, now)
+            moved = self._apply(connection, looks, state, now)
             results = [
-                _result(each, moved, State.IN_DOUBT, attempt_id)
-                for each, attempt_id in zip(everything, ids, strict=True)
+                _result(each, moved, state, attempt_id) for each, attempt_id in zip(everything, ids, strict=True)
             ]
             end_attempts(connection, results, now)
             upsert_links(connection, links, run_id, now)
@@ -240,6 +319,24 @@ class Deliveries(DeliveryQueries, Planning):
         )
         with self._engine.begin() as connection:
             return len(connection.execute(statement).all())
+
+    def adopt_unknown(self, found: Sequence[Adopted], run_id: str, now: datetime) -> int:
+        """Confirm the creations of records that D365 has under our number or reference. Returns how many of them the ledger did not know.
+
+        What is sent or in doubt is left to the look; what was refused is left to a person.
+        """
+        new = 0
+        with self._engine.begin() as connection:
+            for start in range(0, len(found), _ADOPTED_AT_ONCE):
+                chunk = found[start : start + _ADOPTED_AT_ONCE]
+                new += len(_confirm_planned(connection, chunk, now))
+                rows = [each.as_row(now) for each in chunk]
+                statement = insert_or_skip(delivery).on_conflict_do_nothing().returning(delivery.c.business_key)
+                new += len(connection.execute(statement, rows).all())
+            if new:
+                decision = Decision("ledger", run_id, "adopt", "tieout", _UNKNOWN, after={"records": new}, at=now)
+                append_decisions(connection, [decision])
+        return new
 
     def keep_read_back(self, read: Sequence[ReadBack]) -> None:
         """Keep what D365 holds after the confirmations."""
@@ -297,9 +394,29 @@ class Deliveries(DeliveryQueries, Planning):
         if reasons:
             statement = update(delivery).where(delivery.c.id == bindparam("row_id")).values(reason=bindparam("words"))
             connection.execute(statement, reasons)
+        _keep_keys(
+            connection, [(each.held.id, each.d365_key) for each in ended if each.d365_key and each.held.id in moved]
+        )
         return frozenset(moved)
 
 
+def _confirm_planned(connection: Connection, found: Sequence[Adopted], now: datetime) -> Sequence[int]:
+    keys = [(each.entity, each.business_key) for each in found]
+    statement = (
+        update(delivery)
+        .where(
+            tuple_(delivery.c.entity, delivery.c.business_key).in_(keys),
+            delivery.c.operation == "create",
+            delivery.c.state == State.PLANNED,
+        )
+        .values(**moved_to(after(State.PLANNED, Event.FIND_OURS), now), reason=_UNKNOWN)
+        .returning(delivery.c.id)
+    )
+    return connection.execute(statement).scalars().all()
+
+
+_ADOPTED_AT_ONCE = 1000
+_UNKNOWN = "adopted: D365 has it, and this ledger did not know"
 _LOST = "the run that sent it ended before the answer came"
 
 
@@ -345,6 +462,12 @@ def _move(
         .returning(delivery.c.id)
     )
     return frozenset(connection.execute(statement).scalars())
+
+
+def _keep_keys(connection: Connection, keys: Sequence[tuple[int, str]]) -> None:
+    if keys:
+        statement = update(delivery).where(delivery.c.id == bindparam("row_id")).values(d365_key=bindparam("number"))
+        connection.execute(statement, [{"row_id": row_id, "number": number} for row_id, number in keys])
 
 
 def _attempt(held: Held, operation: str, request: str, correlation_id: str) -> NewAttempt:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 
 from resources.ledger.instants import utc_now
@@ -40,20 +40,26 @@ class Planning:
         now = now or utc_now()
         with self._engine.begin() as connection:
             known = _known(connection, intended, for_update=True)
-            planned = [_planned(write, known.get(write.business_key)) for write in intended]
+            sent = _sent_versions(connection, intended)
+            planned = [_planned(write, known.get(write.business_key), sent) for write in intended]
             self._revise(connection, planned, known, run_id, now)
-            still_refused = [
-                known[each.intended.business_key].id for each in planned if each.step is Step.LEAVE_REJECTED
+            still_wanted = [
+                known[each.intended.business_key].id
+                for each in planned
+                if each.step is Step.LEAVE_REJECTED
+                # A newer version that another run has planned is what this one wants as well, and must not be cancelled by it.
+                or (each.step is Step.LEAVE_STALE and each.state is State.PLANNED)
             ]
-            if still_refused:
-                connection.execute(update(delivery).where(delivery.c.id.in_(still_refused)).values(run_id=run_id))
+            if still_wanted:
+                connection.execute(update(delivery).where(delivery.c.id.in_(still_wanted)).values(run_id=run_id))
             return self._insert(connection, planned, run_id, now)
 
     def preview(self, intended: Sequence[IntendedWrite]) -> list[Planned]:
         """As `plan`, and nothing is changed: what a dry run shows."""
         with self._engine.connect() as connection:
             known = _known(connection, intended, for_update=False)
-            return [_planned(write, known.get(write.business_key)) for write in intended]
+            sent = _sent_versions(connection, intended)
+            return [_planned(write, known.get(write.business_key), sent) for write in intended]
 
     def cancel_unwanted(self, entity: str, operation: Operation, run_id: str, now: datetime | None = None) -> int:
         """Cancel what is planned, and refused updates, that the run `run_id` did not want. Only for runs that saw the whole scope."""
@@ -108,7 +114,7 @@ class Planning:
                         version=delivery.c.version + 1,
                         **{
                             name: bindparam(name)
-                            for name in ("company", "d365_key", "payload", "fingerprint", "reason")
+                            for name in ("company", "d365_key", "payload", "fingerprint", "source_version", "reason")
                         },
                     ),
                     rows,
@@ -180,11 +186,37 @@ def _known(connection: Connection, intended: Sequence[IntendedWrite], *, for_upd
     return {row.business_key: row for row in connection.execute(query)}
 
 
-def _planned(intended: IntendedWrite, row: Row[Any] | None) -> Planned:
-    step = next_step(intended, None if row is None else Known(State(row.state), row.fingerprint))
-    if row is None or step.sends:
+def _sent_versions(connection: Connection, intended: Sequence[IntendedWrite]) -> Mapping[str, datetime]:
+    """Business key → the newest version of the source record that was sent, or may have been."""
+    if not intended:
+        return {}
+    query = (
+        select(delivery.c.business_key, func.max(delivery.c.source_version))
+        .where(
+            of_kind(intended[0].entity, intended[0].operation),
+            delivery.c.business_key.in_([write.business_key for write in intended]),
+            delivery.c.state.in_([State.SENT, State.IN_DOUBT, State.CONFIRMED]),
+            delivery.c.source_version.is_not(None),
+        )
+        .group_by(delivery.c.business_key)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _planned(intended: IntendedWrite, row: Row[Any] | None, sent: Mapping[str, datetime]) -> Planned:
+    known = _as_known(row, sent.get(intended.business_key))
+    step = next_step(intended, known)
+    if known is None or step.sends:
         return Planned(intended, step, State.PLANNED)
-    return Planned(intended, step, State(row.state), row.reason)
+    return Planned(intended, step, known.state, "" if row is None else row.reason)
+
+
+def _as_known(row: Row[Any] | None, sent_version: datetime | None) -> Known | None:
+    if row is None:
+        # Of updates that are over only the version counts, which nothing older may follow.
+        return None if sent_version is None else Known(State.CONFIRMED, "", sent_version)
+    versions = [version for version in (row.source_version, sent_version) if version is not None]
+    return Known(State(row.state), row.fingerprint, max(versions, default=None))
 
 
 def _content(intended: IntendedWrite) -> dict[str, object]:
@@ -193,6 +225,7 @@ def _content(intended: IntendedWrite) -> dict[str, object]:
         "d365_key": intended.d365_key,
         "payload": intended.payload,
         "fingerprint": intended.fingerprint,
+        "source_version": intended.source_version,
     }
 
 

@@ -185,7 +185,9 @@ def job_of(contracts: str, only: tuple[str, ...], checks: bool) -> dg.JobDefinit
     way: dg.AssetSelection = dg.AssetSelection.all() - dg.AssetSelection.assets(BACKFILL_KEY)
     if only:
         way = dg.AssetSelection.assets(*(name.split("/") for name in only))
-    part = dg.define_asset_job("part", selection=way if checks else way.without_checks())
+    part = dg.define_asset_job(
+        "part", selection=way if checks else way.without_checks().required_multi_asset_neighbors()
+    )
     return dg.Definitions.merge(definitions, dg.Definitions(jobs=[part])).resolve_job_def("part")
 
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from sandbox.common.credentials import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET,
 from sandbox.d365.store import Store
 from tests.conftest import PROJECT
 from tests.d365_client.gateway import Gateway
+from tieout.budget import Budget
 from tieout.settings import D365Settings
 
 
@@ -45,6 +47,21 @@ class Sandbox:
             if len(page["entries"]) < 1000:
                 return entries
             after = page["next"]
+
+    def fault(self, kind: str, **details: Any) -> None:
+        """What goes wrong with the next call that matches."""
+        self.post("faults", {"kind": kind} | details)
+
+    def forget_faults(self) -> None:
+        """Nothing goes wrong any more."""
+        requests.delete(f"{self.url}/_sandbox/faults", timeout=30).raise_for_status()
+
+    def wait_for(self, is_so: Callable[[], object]) -> None:
+        """Wait until something has happened in the sandbox, but not for ever."""
+        deadline = time.monotonic() + 30
+        while not is_so():
+            assert time.monotonic() < deadline, "it never happened"
+            time.sleep(0.02)
 
     def position(self) -> int:
         """The place in the journal that later entries come after."""
@@ -110,11 +127,13 @@ def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
 
 @pytest.fixture
 def sandbox(sandbox_process: Sandbox) -> Iterator[Sandbox]:
-    """The session's sandbox; switches and clock are put back after the test."""
+    """The session's sandbox; faults are forgotten, switches and clock put back after the test."""
     defaults = requests.get(f"{sandbox_process.url}/_sandbox/settings", timeout=30).json()
     yield sandbox_process
+    requests.delete(f"{sandbox_process.url}/_sandbox/faults", timeout=30)
     sandbox_process.post("settings", dict.fromkeys(defaults))
     sandbox_process.post("clock", {"now": None})
+    sandbox_process.forget_faults()
 
 
 @pytest.fixture
@@ -140,9 +159,9 @@ def open_client(sandbox: Sandbox, settings: D365Settings, naps: list[float]) -> 
     """Opens clients, with other settings where a test names them."""
     clients: list[D365Client] = []
 
-    def make(sign_in: EntraSignIn | None = None, **changes: Any) -> D365Client:
+    def make(sign_in: EntraSignIn | None = None, budget: Budget | None = None, **changes: Any) -> D365Client:
         changed = replace(settings, **changes)
-        clients.append(D365Client(changed, ca_bundle=sandbox.ca, sleep=naps.append, sign_in=sign_in))
+        clients.append(D365Client(changed, ca_bundle=sandbox.ca, sleep=naps.append, sign_in=sign_in, budget=budget))
         return clients[-1]
 
     yield make

@@ -188,14 +188,14 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_created_twice(
     assert all(result.d365_amount == Decimal("12149.964") for result in summary.results)
 
 
-def test_an_order_whose_request_was_lost_is_sent_again_but_not_before_the_grace_period(
+def test_an_order_whose_request_was_lost_is_sent_again_but_not_before_the_settling_time(
     delivering_by_gateway: Delivering, gateway: Gateway, order: Order, effects: Effects
 ) -> None:
     write = order()
     gateway.drop_the_request()
 
     first = delivering_by_gateway(write)
-    delivering_by_gateway.later(29)
+    delivering_by_gateway.later(119)
     too_early = delivering_by_gateway(write)
     delivering_by_gateway.later(2)
     in_time = delivering_by_gateway(write)
@@ -216,7 +216,7 @@ def test_a_list_that_does_not_show_an_order_is_no_proof_that_it_is_not_there(
     gateway.lose_the_answer()
     gateway.answer("GET", "SalesOrderHeadersV2?", 200, b'{"value":[]}', Content_Type="application/json")
 
-    summary = delivering_by_gateway(write, pace=Pace(grace_s=0))
+    summary = delivering_by_gateway(write, pace=Pace(settle_s=0))
 
     assert (summary.adopted, summary.batches) == (1, 1)
     assert effects(write) == ONCE
@@ -323,7 +323,7 @@ def test_throttling_is_waited_out_and_nothing_is_sent_twice(
 def test_throttling_inside_a_batch_delays_one_order_and_no_other(
     delivering: Delivering, sandbox: Sandbox, order: Order, effects: Effects
 ) -> None:
-    sandbox.post("settings", {"throttled_changesets": 1})
+    sandbox.fault("throttle_part", retry_after_s=1)
     writes = [order(), order()]
 
     summary = delivering(*writes)
@@ -352,7 +352,7 @@ def test_a_gateways_error_page_puts_the_batch_in_doubt_and_the_look_settles_it(
     write = order()
 
     first = delivering_by_gateway(write)
-    delivering_by_gateway.later(31)
+    delivering_by_gateway.later(121)
     second = delivering_by_gateway(write)
 
     assert (
@@ -516,19 +516,111 @@ def test_a_change_of_a_customer_that_is_not_there_is_refused_in_d365s_words(
     assert (result.state, result.reason) == (State.REJECTED, "No resources were found when selecting for update.")
 
 
-def test_a_change_whose_answer_was_lost_is_simply_sent_again(
-    ledger: Ledger,
-    client_behind_gateway: D365Client,
+@pytest.fixture
+def delivering_customers_by_gateway(
+    ledger: Ledger, client_behind_gateway: D365Client, customer_contract: Contract
+) -> Delivering:
+    return Delivering(ledger, client_behind_gateway, customer_contract)
+
+
+def test_a_change_whose_answer_was_lost_is_looked_for_and_not_sent_again(
+    delivering_customers_by_gateway: Delivering,
     gateway: Gateway,
     customer_contract: Contract,
     new_id: Callable[[], str],
 ) -> None:
     gateway.lose_the_answer()
-    delivering = Delivering(ledger, client_behind_gateway, customer_contract)
+    change = customer_change(customer_contract, new_id(), "usmf", "C-2", {"phone": "+1 555 0101"})
 
-    summary = delivering(customer_change(customer_contract, new_id(), "usmf", "C-2", {"phone": "+1 555 0101"}))
+    summary = delivering_customers_by_gateway(change)
 
-    assert (summary.updated, summary.batches) == (1, 2)
+    assert (summary.updated, summary.batches) == (1, 1)
+    assert summary.results[0].state is State.CONFIRMED
+
+
+def test_while_a_change_may_still_land_no_newer_one_is_sent(
+    delivering_customers_by_gateway: Delivering,
+    gateway: Gateway,
+    customer_contract: Contract,
+    new_id: Callable[[], str],
+    sandbox: Sandbox,
+) -> None:
+    """Otherwise the older value, landing late, would go over the newer one."""
+    account_id = new_id()
+    older, newer = (
+        customer_change(customer_contract, account_id, "usmf", "C-2", {"phone": phone})
+        for phone in ("+1 555 0200", "+1 555 0201")
+    )
+    began = sandbox.position()
+    gateway.drop_the_request()
+
+    first = delivering_customers_by_gateway(older)
+    meanwhile = delivering_customers_by_gateway(newer)
+    delivering_customers_by_gateway.later(121)
+    settled = delivering_customers_by_gateway(newer)
+
+    assert [run.results[0].state for run in (first, meanwhile, settled)] == ["in_doubt", "in_doubt", "confirmed"]
+    written = [entry["values"]["PrimaryContactPhone"] for entry in sandbox.journal(began, phase="effect")]
+    assert written == ["+1 555 0201"]
+
+
+def test_a_change_that_arrives_a_second_time_meets_another_row_version(
+    delivering_customers: Delivering, customer_contract: Contract, sandbox: Sandbox, new_id: Callable[[], str]
+) -> None:
+    """Where D365 honours row versions, a copy that is late by any time changes nothing."""
+    sandbox.post("settings", {"if_match_is_honoured": True})
+    account_id = new_id()
+    older, newer = (
+        customer_change(customer_contract, account_id, "usmf", "C-2", {"phone": phone})
+        for phone in ("+1 555 0300", "+1 555 0301")
+    )
+    sandbox.fault("duplicate", method="POST", path=r"\$batch", delay_s=0.3, answer="first")
+    began = sandbox.position()
+
+    delivering_customers(older)
+    delivering_customers(newer)
+    sandbox.wait_for(lambda: len(sandbox.journal(began, phase="asked", path="/data/$batch")) >= 2)
+
+    written = [entry["values"]["PrimaryContactPhone"] for entry in sandbox.journal(began, phase="effect")]
+    assert written == ["+1 555 0300", "+1 555 0301"]
+
+
+def test_a_doubt_that_lasts_too_long_is_told(
+    delivering_by_gateway: Delivering, gateway: Gateway, order: Order, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = order()
+    gateway.lose_the_answer()
+    gateway.answer("GET", "SalesOrderHeadersV2", 503, b"", times=5)
+    delivering_by_gateway(write)
+    gateway.answer("GET", "SalesOrderHeadersV2", 503, b"", times=5)
+    delivering_by_gateway.later(3601)
+
+    summary = delivering_by_gateway(write)
+
+    assert summary.overdue_doubts == 1
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "delivery.in_doubt_for_too_long"
+    ]
+
+
+def test_a_request_that_was_held_up_for_half_its_lease_does_not_leave_any_more(
+    delivering: Delivering, order: Order, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may soon take its delivery for lost, and would have to be sure that it cannot land any more."""
+    write = order()
+    written_down = delivering.ledger.deliveries.mark_sent
+
+    def then_stalled(*given: Any, **options: Any) -> Any:
+        sent = written_down(*given, **options)
+        delivering.later(451)
+        return sent
+
+    monkeypatch.setattr(delivering.ledger.deliveries, "mark_sent", then_stalled)
+    stalled = delivering(write)
+    monkeypatch.undo()
+
+    assert (effects(write), stalled.results[0].state) == (NEVER, State.PLANNED)
+    assert delivering(write).created == 1
 
 
 def test_a_name_that_is_too_long_for_d365_is_refused_and_the_other_customers_go_on(
@@ -557,3 +649,86 @@ def test_the_pace_can_be_set(delivering: Delivering, order: Order) -> None:
     summary = delivering(*(order() for _ in range(4)), pace=Pace(most_operations=8, claimed_at_once=3))
 
     assert (summary.created, summary.batches) == (4, 3)
+
+
+def test_a_paused_flow_queues_over_runs_and_a_resumed_one_sends_all_of_it(
+    delivering: Delivering, order: Order, ledger: Ledger
+) -> None:
+    writes = [order() for _ in range(5)]
+    ledger.flows.pause("delivery/sales_order", "usmf", who="anna")
+    for _ in range(3):
+        assert delivering(*writes, whole_scope=True).created == 0
+    assert ledger.deliveries.counts()["planned"] == 5
+
+    ledger.flows.resume("delivery/sales_order", "usmf", who="anna")
+
+    assert delivering(*writes, whole_scope=True).created == 5
+
+
+def test_a_breaker_that_mass_refusals_opened_takes_one_record_after_the_other_until_one_goes_through(
+    delivering: Delivering, order: Order, ledger: Ledger
+) -> None:
+    """Five poison records are before the three good ones; each probe takes one of them away."""
+    refused, good = [order("C-HOLD") for _ in range(25)], [order() for _ in range(3)]
+    delivering(*refused, *good, pace=Pace(claimed_at_once=20))
+    assert ledger.deliveries.counts()["rejected"] == 20
+
+    sent = []
+    for _ in range(6):
+        [flow] = ledger.flows.all()
+        assert delivering(*refused, *good).created == 0
+        delivering.later(flow.breaker.cool_down_s)
+        sent.append(delivering(*refused, *good).created)
+
+    assert sent == [0, 0, 0, 0, 0, 3]
+    counts = ledger.deliveries.counts()
+    assert (counts["rejected"], counts["confirmed"], counts["planned"]) == (25, 3, 0)
+
+
+def amendment_of(write: IntendedWrite, client: D365Client, quantity: int) -> IntendedWrite:
+    """The change of an order that is there: its date, and the quantity of its first line."""
+    [line, *_] = client.rows("SalesOrderLines", where=f"SalesOrderNumber eq '{write.d365_key}'")
+    header = {"RequestedShippingDate": "2026-12-24T12:00:00Z"}
+    changed = {"InventoryLotId": line["InventoryLotId"], "OrderedSalesQuantity": Decimal(quantity)}
+    return replace(write, operation="update", header=header, lines=[changed])
+
+
+def test_an_amendment_changes_header_and_lines_of_an_order_together(
+    delivering: Delivering, order: Order, client: D365Client, effects: Effects
+) -> None:
+    write = order()
+    delivering(write)
+
+    summary = delivering(amendment_of(write, client, 7))
+
+    [header] = client.rows("SalesOrderHeadersV2", where=f"SalesOrderNumber eq '{write.d365_key}'")
+    lines = client.rows("SalesOrderLines", where=f"SalesOrderNumber eq '{write.d365_key}'")
+    assert (summary.updated, effects(write)) == (1, ONCE)
+    assert header["RequestedShippingDate"] == "2026-12-24T12:00:00Z"
+    assert sorted(line["OrderedSalesQuantity"] for line in lines) == [2, 2, 7]
+
+
+def test_an_amendment_of_which_one_line_is_refused_changes_nothing(
+    delivering: Delivering, order: Order, client: D365Client, sandbox: Sandbox
+) -> None:
+    write = order()
+    delivering(write)
+    sandbox.fault("refuse_operation", nth=2)
+
+    [result] = delivering(amendment_of(write, client, 7)).results
+
+    [header] = client.rows("SalesOrderHeadersV2", where=f"SalesOrderNumber eq '{write.d365_key}'")
+    assert result.state is State.REJECTED
+    assert header["RequestedShippingDate"] != "2026-12-24T12:00:00Z"
+
+
+def test_an_amendment_whose_answer_was_lost_is_looked_for_and_not_sent_again(
+    delivering_by_gateway: Delivering, gateway: Gateway, order: Order, client: D365Client
+) -> None:
+    write = order()
+    delivering_by_gateway(write)
+    gateway.lose_the_answer()
+
+    summary = delivering_by_gateway(amendment_of(write, client, 7))
+
+    assert (summary.updated, summary.batches) == (1, 1)

@@ -2,6 +2,7 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -13,7 +14,7 @@ from resources.ledger.deliveries import Ended, Held, ReadBack, Sent
 from resources.ledger.delivery_queries import DeliveryFilter
 from tests.ledger.writes import a_change, an_order
 from tieout.delivery import Event, State
-from tieout.intended import Step
+from tieout.intended import IntendedWrite, Step
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ORDER = ("sales_order", "create")
@@ -244,14 +245,72 @@ def test_a_slower_look_cannot_undo_what_a_quicker_one_decided(ledger: Ledger) ->
     assert state_of(ledger, "A") is State.CLAIMED
 
 
-def test_updates_in_doubt_are_simply_planned_again(ledger: Ledger) -> None:
+def a_version(letter: str, name: str, version: datetime) -> IntendedWrite:
+    return replace(a_change(letter, name=name), source_version=version)
+
+
+def confirmed_change(ledger: Ledger, write: IntendedWrite, run_id: str) -> None:
+    ledger.deliveries.plan([write], run_id, NOW)
+    held = ledger.deliveries.claim("customer", "update", run_id, owner="me", lease_s=60, limit=9, now=NOW)
+    ledger.deliveries.end([ended(each) for each in send(ledger, held, run_id)], run_id, now=NOW)
+
+
+def test_no_change_follows_one_in_doubt_until_somebody_has_looked(ledger: Ledger) -> None:
     ledger.deliveries.plan([a_change("A")], "run", NOW)
     held = ledger.deliveries.claim("customer", "update", "run", owner="me", lease_s=60, limit=9, now=NOW)
     send(ledger, held)
     ledger.deliveries.recover(NOW + timedelta(hours=1))
 
-    assert ledger.deliveries.plan_updates_again("customer") == 1
-    assert ledger.deliveries.counts("customer")["planned"] == 1
+    [planned] = ledger.deliveries.plan([a_change("A", name="Newer")], "run 2", NOW)
+
+    assert (planned.step, planned.state) == (Step.LEAVE_IN_DOUBT, State.IN_DOUBT)
+
+
+def test_a_change_made_of_an_older_version_never_follows_a_newer_one(ledger: Ledger) -> None:
+    confirmed_change(ledger, a_version("A", "Newer", NOW), "quick run")
+
+    [late] = ledger.deliveries.plan([a_version("A", "Older", NOW - timedelta(minutes=5))], "slow run", NOW)
+    [next_one] = ledger.deliveries.plan([a_version("A", "Newest", NOW + timedelta(minutes=5))], "next run", NOW)
+
+    assert late.step is Step.LEAVE_STALE
+    assert next_one.step is Step.PLAN
+
+
+def test_a_planned_order_is_neither_replaced_nor_cancelled_by_a_run_with_an_older_version(ledger: Ledger) -> None:
+    newer = replace(an_order("A", quantity="3"), source_version=NOW)
+    ledger.deliveries.plan([newer], "quick run", NOW)
+
+    [late] = ledger.deliveries.plan(
+        [replace(an_order("A"), source_version=NOW - timedelta(minutes=5))], "slow run", NOW
+    )
+
+    assert late.step is Step.LEAVE_STALE
+    assert ledger.deliveries.cancel_unwanted("sales_order", "create", "slow run", NOW) == 0
+    assert [held.lines[0]["OrderedSalesQuantity"] for held in claim(ledger, "slow run")] == [Decimal(3)]
+
+
+def test_companies_whose_flow_is_shut_keep_their_deliveries_planned(ledger: Ledger) -> None:
+    ledger.deliveries.plan([an_order("A"), an_order("B", company="demf")], "run", NOW)
+
+    taken = ledger.deliveries.claim(
+        "sales_order", "create", "run", owner="me", lease_s=60, limit=9, shut=["usmf"], now=NOW
+    )
+
+    assert [held.company for held in taken] == ["demf"]
+    assert ledger.deliveries.companies_waiting("sales_order", "create", "run") == ["usmf"]
+
+
+def test_the_number_that_d365_gave_is_kept_before_the_lines_leave(ledger: Ledger) -> None:
+    ledger.deliveries.plan([replace(an_order("A"), d365_key="")], "run", NOW)
+    [sent] = send(ledger, claim(ledger))
+
+    [again] = ledger.deliveries.numbered(
+        [replace(ended(sent), d365_key="USMF-000001")], "run", request="lines", now=NOW
+    )
+
+    [row] = ledger.deliveries.find(DeliveryFilter(business_key="A" * 18))
+    assert (row.state, row.d365_key) == (State.SENT, "USMF-000001")
+    assert (again.held.d365_key, again.attempt_id > sent.attempt_id) == ("USMF-000001", True)
 
 
 def test_what_nobody_wants_any_more_is_cancelled_and_can_be_wanted_again(ledger: Ledger) -> None:
