@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 # Python must be allowed to keep compiled bytecode: without it every start compiles Dagster and Great Expectations anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format up down lock dictionary snapshots clean
+.PHONY: demo test lint format up down lock dictionary snapshots soak storm crash-points clean
 
 demo: $(VENV)/.installed  ## real orders from a Salesforce to a D365, compared, reported; then the Dagster UI
 	@$(BIN)/tieout up --detach --seed generated:5000 --run
@@ -37,6 +37,19 @@ dictionary: $(VENV)/.installed  ## docs/data-dictionary.md and contracts/schema.
 
 snapshots: $(VENV)/.installed  ## the SQL that tests pin as text, made anew from the contracts; read the difference before committing it
 	TIEOUT_PIN=1 TIEOUT_WRITE_SNAPSHOTS=1 $(BIN)/python -m pytest -q tests/landing/test_typed_sql.py tests/reconciliation/test_sql_text.py
+
+SECONDS ?= 300
+SEED ?= 1
+ORDERS ?= 10000
+
+soak: $(VENV)/.installed  ## random faults and kills for SECONDS, from SEED on; the last line is one JSON object
+	@$(BIN)/python -W ignore -m tests.faults.soak --seconds $(SECONDS) --seed $(SEED)
+
+storm: $(VENV)/.installed  ## ORDERS orders under lost replies, slow commits and a kill every ten seconds
+	@$(BIN)/python -W ignore -m tests.faults.storm --orders $(ORDERS)
+
+crash-points: $(VENV)/.installed  ## a kill at every HTTP call and every ledger write of the whole job, before and after it
+	@$(BIN)/python -W ignore -m tests.faults.all_crash_points
 
 lock: $(VENV)/.installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header \
