@@ -72,8 +72,8 @@ def test_the_readme_lists_every_command() -> None:
 
 def test_every_make_target_that_is_named_exists() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"\bmake ([a-z]+)\b", _code_of(page))}
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"\bmake ([a-z-]+)\b", _code_of(page))}
 
     assert named <= targets
 
