@@ -61,11 +61,11 @@ def _job(played, number, crash_at, verdict=None):  # type: ignore[no-untyped-def
     schedule = Schedule(number, 2, 0, (), (), (), job=True)
     began = played.world.positions()
     won = played.world.win(f"{schedule.tag}c", 2, random.Random(5))
-    order = played._order(schedule, ())
-    pid = played.zygote.start(played.environment, **order, crash_at=crash_at, ahead_s=played._ahead_s)
+    order = played.order_for(schedule, ())
+    pid = played.zygote.start(played.environment, **order, crash_at=crash_at, ahead_s=played.ahead_s)
     code, told = played.zygote.wait(pid)
     if verdict is not None:
-        played._dead.append(f"{schedule.tag}-{pid}")
+        played.dead.append(f"{schedule.tag}-{pid}")
         played.run_until_quiet(order, won, verdict)
         played.judge(verdict, began, won)
     return code, told

@@ -53,8 +53,8 @@ class Campaign:
     zygote: Zygote
     database_url: str
     home: Path
-    _ahead_s: float = 0.0
-    _dead: list[str] = field(default_factory=list)
+    ahead_s: float = 0.0
+    dead: list[str] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -76,9 +76,9 @@ class Campaign:
         verdict.orders = len(won)
         self.world.break_with("d365", schedule.d365, schedule.seed)
         self.world.break_with("salesforce", schedule.salesforce, schedule.seed)
-        order = self._order(schedule, sabotage)
+        order = self.order_for(schedule, sabotage)
         for turn in schedule.turns:
-            self._turn(turn.kills, order, verdict)
+            self.turn(turn.kills, order, verdict)
         self.mend()
         started = time.monotonic()
         self.run_until_quiet(order, won, verdict)
@@ -90,14 +90,14 @@ class Campaign:
         """No more faults; what is still under way lands."""
         self.world.mend()
         deadline = time.monotonic() + 30
-        while any(self.world._get(name, "faults")["under_way"] for name in ("salesforce", "d365")):
+        while any(self.world.get(name, "faults")["under_way"] for name in ("salesforce", "d365")):
             assert time.monotonic() < deadline, "a slow commit never landed"
             time.sleep(0.05)
 
     def run_until_quiet(self, order: Mapping[str, Any], won: Sequence[Won], verdict: Verdict) -> None:
         """Runs, with the settling time passing between them, until no delivery is open any more."""
         for _ in range(MOST_ROUNDS):
-            self._ahead_s += A_LONG_WHILE_S
+            self.ahead_s += A_LONG_WHILE_S
             self.run(order)
             verdict.runs += 1
             if self._is_quiet(won):
@@ -106,8 +106,8 @@ class Campaign:
 
     def run(self, order: Mapping[str, Any], **more: Any) -> tuple[int, dict[str, Any] | None]:
         """One run to its end."""
-        dead, self._dead = self._dead, []
-        return self.zygote.run(self.environment, **{**order, "ahead_s": self._ahead_s, "dead_runs": dead, **more})
+        dead, self.dead = self.dead, []
+        return self.zygote.run(self.environment, **{**order, "ahead_s": self.ahead_s, "dead_runs": dead, **more})
 
     def judge(self, verdict: Verdict, began: Mapping[str, int], won: Sequence[Won]) -> History:
         """Let every judge speak about what happened behind `began`."""
@@ -144,10 +144,11 @@ class Campaign:
             connection.commit()
             return list(rows)
 
-    def _turn(self, kills: Sequence[float | None], order: Mapping[str, Any], verdict: Verdict) -> None:
-        dead, self._dead = self._dead, []
+    def turn(self, kills: Sequence[float | None], order: Mapping[str, Any], verdict: Verdict) -> None:
+        """Start runs at once, and kill each after its seconds (None: it lives)."""
+        dead, self.dead = self.dead, []
         started = [
-            (self.zygote.start(self.environment, **{**order, "ahead_s": self._ahead_s, "dead_runs": dead}), after_s)
+            (self.zygote.start(self.environment, **{**order, "ahead_s": self.ahead_s, "dead_runs": dead}), after_s)
             for after_s in kills
         ]
         at = time.monotonic()
@@ -161,10 +162,11 @@ class Campaign:
             verdict.runs += 1
             if code == -signal.SIGKILL:
                 verdict.kills += 1
-                self._dead.append(f"{order['tag']}-{pid}")
-        self._ahead_s += 1
+                self.dead.append(f"{order['tag']}-{pid}")
+        self.ahead_s += 1
 
-    def _order(self, schedule: Schedule, sabotage: Sequence[str]) -> dict[str, Any]:
+    def order_for(self, schedule: Schedule, sabotage: Sequence[str]) -> dict[str, Any]:
+        """What a run of this schedule is told to do."""
         order: dict[str, Any] = {
             "kind": "job" if schedule.job else "flow",
             "tag": schedule.tag,

@@ -12,7 +12,7 @@ from tests.faults.history import HEADERS, History, instant
 from tests.faults.world import Won
 
 Violations = list[str]
-ON_ITS_WAY_S = 0.3
+ON_ITS_WAY_S = 0.6
 """How long an answer may take to its reader, and the news of it from one process to another on a busy machine."""
 
 

@@ -3,7 +3,6 @@
 import itertools
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,8 +42,8 @@ def campaign(shared_campaign: Campaign) -> Iterator[Campaign]:
     shared_campaign.mend()
     shared_campaign.ask("delete from tieout.flow")
     for system in ("salesforce", "d365"):
-        defaults = shared_campaign.world._http(system, "GET", "settings")
-        shared_campaign.world._http(system, "POST", "settings", dict.fromkeys(defaults))
+        defaults = shared_campaign.world.call(system, "GET", "settings")
+        shared_campaign.world.call(system, "POST", "settings", dict.fromkeys(defaults))
 
 
 class Story:
@@ -83,11 +82,11 @@ class Story:
         """Runs, some of them killed."""
         order = self.order(sabotage, **more)
         for turn in turns or (Turn([None]),):
-            self.campaign._turn(turn.kills, order, self.verdict)
+            self.campaign.turn(turn.kills, order, self.verdict)
         return self
 
     def order(self, sabotage: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
-        return self.campaign._order(self.schedule, sabotage) | more
+        return self.campaign.order_for(self.schedule, sabotage) | more
 
     def ends(self, sabotage: tuple[str, ...] = (), **more: Any) -> Verdict:
         """Mend everything, run until it is quiet, and let the judges speak."""
@@ -113,8 +112,3 @@ class Story:
 @pytest.fixture
 def tell(campaign: Campaign) -> Callable[..., Story]:
     return lambda *deals, **changes: Story(campaign, *deals, **changes)
-
-
-def file_of(campaign: Campaign, name: str) -> Path:
-    """A file of the installation."""
-    return campaign.home / name

@@ -107,7 +107,7 @@ def killed(played: Campaign, pid: int, at: int) -> bool:
     while alive(pid):
         if (
             batch_at is None
-            and played.world._get("d365", f"journal?after={at}&limit=1&method=POST&path=/data/$batch")["entries"]
+            and played.world.get("d365", f"journal?after={at}&limit=1&method=POST&path=/data/$batch")["entries"]
         ):
             batch_at = time.monotonic()
         if batch_at is not None and time.monotonic() - batch_at >= KILL_AFTER_S:

@@ -1,5 +1,8 @@
 """The judges can fail: each safeguard is switched off in the run, and the judge of its promise must notice."""
 
+import os
+import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -29,7 +32,7 @@ def test_r1_notices_a_second_order_where_nobody_looks(tell: Tell) -> None:
 
 def test_r1_notices_a_second_order_of_two_runs_without_leases(tell: Tell) -> None:
     story = tell(8)
-    story.break_d365({"kind": "delay", "delay_s": 0.3, "times": None} | WRITES)
+    story.break_d365({"kind": "delay", "delay_s": 1.0, "times": None} | WRITES)
 
     story.runs(Turn([None, None, None]), sabotage=("no_lease", "no_own_number"))
 
@@ -68,10 +71,18 @@ def test_r4_notices_lines_that_travel_without_their_header(tell: Tell) -> None:
 def test_r9_notices_what_a_crash_between_request_and_answer_doubles(tell: Tell) -> None:
     """The request is on its way when its sender dies, and nobody looks what became of it."""
     story = tell()
-    story.break_d365({"kind": "delay", "delay_s": 0.5} | WRITES)
+    story.break_d365({"kind": "delay", "delay_s": 1.0} | WRITES)
+    forgets = story.order(("no_ledger", "no_own_number"))
 
-    story.runs(Turn([0.45]), Turn([None]), sabotage=("no_ledger", "no_own_number"))
+    pid = story.campaign.zygote.start(story.campaign.environment, **forgets)
+    deadline = time.monotonic() + 30
+    while not any(each["phase"] == "asked" and "$batch" in each["path"] for each in story.journal):
+        assert time.monotonic() < deadline, "nothing was ever sent"
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    story.campaign.zygote.wait(pid)
     story.campaign.mend()
+    time.sleep(1.1)  # what was on its way lands
     story.runs(sabotage=("no_ledger", "no_own_number"))
 
     bites(story, "R1")

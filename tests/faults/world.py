@@ -50,16 +50,15 @@ class World:
 
     def positions(self) -> dict[str, int]:
         """The places in both journals that later entries come after."""
-        return {name: int(self._get(name, "journal?phase=none")["next"]) for name in ("salesforce", "d365")}
+        return {name: int(self.get(name, "journal?phase=none")["next"]) for name in ("salesforce", "d365")}
 
     def journal(self, system: str, after: int) -> list[dict[str, Any]]:
         """All entries behind a place, oldest first."""
-        entries: list[dict[str, Any]] = self._get(system, f"journal?after={after}&limit=10000000")["entries"]
+        entries: list[dict[str, Any]] = self.get(system, f"journal?after={after}&limit=10000000")["entries"]
         return entries
 
     def win(self, tag: str, count: int, rng: random.Random, *, poison: int = 0, known_only: bool = False) -> list[Won]:
         """Win `count` opportunities whose names begin with `tag`; the first `poison` of them of a customer on hold."""
-        salesforce = self.systems.salesforce
         new = (
             []
             if known_only
@@ -104,7 +103,6 @@ class World:
         ]
         self._many("POST", "OpportunityLineItem", lines)
         self._many("PATCH", "Opportunity", [{"id": each, "StageName": "Closed Won"} for each in opportunities])
-        assert salesforce is not None
         return [
             Won(opportunity, account, company, size, held)
             for opportunity, (account, company, size, held) in zip(opportunities, deals, strict=True)
@@ -130,13 +128,13 @@ class World:
 
     def break_with(self, system: str, rules: Sequence[dict[str, Any]], seed: int = 0) -> None:
         """Order faults."""
-        self._http(system, "POST", "faults", {"seed": seed, "rules": list(rules)})
+        self.call(system, "POST", "faults", {"seed": seed, "rules": list(rules)})
 
     def mend(self) -> dict[str, dict[str, int]]:
         """Forget all faults; returns how often each kind has struck, by system."""
-        struck = {name: dict(self._get(name, "faults")["struck"]) for name in ("salesforce", "d365")}
+        struck = {name: dict(self.get(name, "faults")["struck"]) for name in ("salesforce", "d365")}
         for name in struck:
-            self._http(name, "DELETE", "faults")
+            self.call(name, "DELETE", "faults")
         return struck
 
     def _accounts(self) -> list[tuple[str, str]]:
@@ -162,10 +160,12 @@ class World:
             ids += [result["id"] for result in results]
         return ids
 
-    def _get(self, system: str, route: str) -> Any:
-        return self._http(system, "GET", route)
+    def get(self, system: str, route: str) -> Any:
+        """What one of the sandboxes' own routes answers."""
+        return self.call(system, "GET", route)
 
-    def _http(self, system: str, method: str, route: str, body: object = None) -> Any:
+    def call(self, system: str, method: str, route: str, body: object = None) -> Any:
+        """Call one of the sandboxes' own routes."""
         one = getattr(self.systems, system)
         answer = one.http.request(method, f"{one.url}/_sandbox/{route}", json=body, timeout=300)
         assert answer.status_code == 200, answer.text
