@@ -3,6 +3,7 @@
 How orders are sent that get their number from D365 is in `sending_unnumbered.py`.
 """
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tieout.errors import AuthenticationProblem, BudgetSpent, SourceUnavailable,
 from tieout.intended import Operation as Kind
 from tieout.odata import json_body, key_path
 from tieout.pace import AdaptiveLimit
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,13 @@ class Sender:
 
     def send(self, kind: Kind, held: Sequence[Held]) -> bool:
         """True when any delivery came further. Raises AuthenticationProblem and BudgetSpent, after everything was written down."""
-        changesets = self._changesets(kind, held)
+        try:
+            changesets = self._changesets(kind, held)
+        except SourceUnavailable as problem:
+            # Without its row version a change could land late over a newer one.
+            log.warning("delivery.look_failed", extra={"records": len(held), "problem": str(problem)})
+            self._books.deliveries.release(held, self._books.clock())
+            return False
         left = [
             (held[at.start : at.stop], changesets[at.start : at.stop])
             for at in packed([len(changeset) for changeset in changesets], self._books.pace.most_operations)
@@ -115,10 +124,7 @@ class Sender:
 
     def _row_versions(self, held: Sequence[Held]) -> dict[int, str]:
         """The row version of each record, read just before it is changed: a request that lands late or twice meets another one."""
-        try:
-            found = look_for(self._client, self._contract, {record_key(each) for each in held}, doubly=False)
-        except SourceUnavailable:
-            return {}  # the update itself will tell
+        found = look_for(self._client, self._contract, {record_key(each) for each in held}, doubly=False)
         return {each.id: found[key].etag for each in held if (key := record_key(each)) in found}
 
 
