@@ -149,8 +149,9 @@ def test_sandboxes_start_with_the_faults_of_a_file() -> None:
                 requests.get(f"{service.address}/_sandbox/faults", timeout=30).json() for service in services if service
             ]
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+            # A shell that starts its jobs in the background lets them ignore Ctrl-C.
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE_S)
             log.close()
 
     assert [[rule["kind"] for rule in each["rules"]] for each in shown] == [["row_lock"], ["throttle_part"]]
