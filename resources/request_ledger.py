@@ -185,7 +185,17 @@ class RequestLedger:
             self._throttled_in_a_row += 1
 
     def _feed_breakers(self, ended: Sequence[Ended], at: datetime) -> None:
-        outcomes = [(each.held.company, is_failure(Outcome(each.outcome), each.http_status)) for each in ended]
+        outcomes: list[tuple[str, bool | None]] = []
+        broken: set[str] = set()
+        for each in ended:
+            outcome, company = Outcome(each.outcome), each.held.company
+            failed = is_failure(outcome, each.http_status)
+            if failed and outcome not in {Outcome.REJECTED, Outcome.REJECTED_UNSURE}:
+                # One answer that was lost is one failure, however many records travelled in the request.
+                if company in broken:
+                    continue
+                broken.add(company)
+            outcomes.append((company, failed))
         for turned in self._flows.record(self._flow, outcomes, at):
             log.warning("delivery.breaker", extra=turned.fields)
 

@@ -732,3 +732,15 @@ def test_an_amendment_whose_answer_was_lost_is_looked_for_and_not_sent_again(
     summary = delivering_by_gateway(amendment_of(write, client, 7))
 
     assert (summary.updated, summary.batches) == (1, 1)
+
+
+def test_one_lost_answer_does_not_open_the_circuit_breaker_however_many_orders_it_was_for(
+    delivering_by_gateway: Delivering, gateway: Gateway, order: Order, ledger: Ledger
+) -> None:
+    gateway.drop_the_request()
+
+    delivering_by_gateway(*(order(lines=1) for _ in range(45)))
+
+    [flow] = ledger.flows.all()
+    assert flow.breaker.state == "closed"
+    assert sum(flow.breaker.recent) == 1
