@@ -1,6 +1,6 @@
 """`make crash-points`: the whole Dagster job, killed at every point that there is, each in a fresh process, and started again.
 
-Takes about twelve seconds a point. `--every N` takes every N-th point. The last line of standard output is one JSON object.
+Takes about twelve seconds a point. `--every N` takes every N-th point from `--first` on, so that N machines can share the points. The last line of standard output is one JSON object.
 """
 
 import argparse
@@ -20,13 +20,14 @@ def main() -> int:
     """Count the points, then die at each."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--every", type=int, default=1)
+    arguments.add_argument("--first", type=int, default=1)
     asked = arguments.parse_args()
     with campaign() as played:
         code, told = _job(played, 0, None)
         assert code == 0
         assert told is not None
         count, names = told["crash_points"], told["point_names"]
-    points = list(range(1, count + 1, asked.every))
+    points = list(range(asked.first, count + 1, asked.every))
     total = {
         "points": len(points),
         "of": count,
