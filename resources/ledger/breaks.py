@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -38,6 +38,11 @@ class FoundBreak:
     amount: Decimal | None = None
     cause: str = ""
     reason: str = ""
+    label: str = ""
+    month: str = ""
+    field_owner: str = ""
+    fix: str = ""
+    needs_a_person: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,17 @@ class BreakRow(FoundBreak):
     times_opened: int = 1
     owner: str = ""
     comment: str = ""
+    accepted_until: date | None = None
     run_id: str = ""
+
+    @property
+    def life(self) -> str:
+        """Where it is in its life: opened (by the run that saw it last), still_open, reopened or closed."""
+        if self.state == "closed":
+            return "closed"
+        if self.first_seen == self.last_seen:
+            return "opened"
+        return "reopened" if self.times_opened > 1 else "still_open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +80,18 @@ class BreakCounts:
 
 
 _FOUND = tuple(FoundBreak.__slots__)
-_SHOWN = (*_FOUND, "state", "first_seen", "last_seen", "closed_at", "times_opened", "owner", "comment", "run_id")
+_SHOWN = (
+    *_FOUND,
+    "state",
+    "first_seen",
+    "last_seen",
+    "closed_at",
+    "times_opened",
+    "owner",
+    "comment",
+    "accepted_until",
+    "run_id",
+)
 
 
 class Breaks:

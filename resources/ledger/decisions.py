@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, insert, select
 from resources.ledger.instants import utc_now
 from resources.ledger.tables import decision
 
-Subject = Literal["break", "delivery", "crosswalk", "flow", "ledger"]
+Subject = Literal["break", "delivery", "crosswalk", "flow", "ledger", "match", "period"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -135,6 +136,7 @@ crosswalk = Table(
     Column("found_by", Text, nullable=False),
     Column("since", _INSTANT, nullable=False),
     Column("run_id", Text, nullable=False),
+    Column("party", Text, nullable=False, server_default="", comment="PartyNumber; outlives a new number"),
     Index("ix_crosswalk_d365", "entity", "company", "d365_key"),
 )
 
@@ -194,8 +196,37 @@ break_ = Table(
     Column("owner", Text, nullable=False, server_default=""),
     Column("comment", Text, nullable=False, server_default=""),
     Column("run_id", Text, nullable=False),
+    Column("label", Text, nullable=False, server_default="", comment="name of the record, for people"),
+    Column("month", Text, nullable=False, server_default="", comment="YYYY-MM of the order; empty: no order"),
+    Column("field_owner", Text, nullable=False, server_default="", comment="the system that owns the value"),
+    Column("fix", Text, nullable=False, server_default=""),
+    Column("needs_a_person", Boolean, nullable=False, server_default=text("true")),
+    Column("accepted_until", Date, comment="through this day nobody has to look at it"),
     Index("ix_break_entity_state", "entity", "state"),
+    Index("ix_break_state_amount", "state", text("amount desc nulls last"), "identity"),
+    Index("ix_break_salesforce_key", "salesforce_key"),
+    Index("ix_break_d365_key", "d365_key"),
 )
+
+period = Table(
+    "period",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("company", Text, nullable=False),
+    Column("month", Text, nullable=False, comment="YYYY-MM"),
+    Column("state", Text, CheckConstraint("state in ('signed', 'reopened')", name="state"), nullable=False),
+    Column("signed_at", _INSTANT, nullable=False),
+    Column("signed_by", Text, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("run_id", Text, nullable=False, comment="the reconciliation that was signed"),
+    Column("digest", Text, nullable=False, comment="of everything in the snapshot's rows"),
+    Column("snapshot", _JSON, nullable=False),
+    Column("reopened_at", _INSTANT),
+    Column("reopened_by", Text, nullable=False, server_default=""),
+    Column("reopened_reason", Text, nullable=False, server_default=""),
+    Index("uq_period_signed", "company", "month", unique=True, postgresql_where=text("state = 'signed'")),
+)
+"""A month of a company that somebody signed off. One row for each signature; `reopened` ones are the history."""
 
 event = Table(
     "event",
@@ -219,7 +250,9 @@ decision = Table(
     Column(
         "subject",
         Text,
-        CheckConstraint("subject in ('break', 'delivery', 'crosswalk', 'flow', 'ledger')", name="subject"),
+        CheckConstraint(
+            "subject in ('break', 'delivery', 'crosswalk', 'flow', 'ledger', 'match', 'period')", name="subject"
+        ),
         nullable=False,
     ),
     Column("subject_key", Text, nullable=False),
