@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 # Python must be allowed to keep compiled bytecode: without it every start compiles Dagster and Great Expectations anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format up down lock dictionary snapshots soak storm crash-points clean
+.PHONY: demo test lint format up down lock dictionary snapshots soak storm crash-points screenshots clean
 
 demo: $(VENV)/.installed  ## real orders from a Salesforce to a D365, compared, reported; then the Dagster UI
 	@$(BIN)/tieout up --detach --seed generated:5000 --run
@@ -50,6 +50,9 @@ storm: $(VENV)/.installed  ## ORDERS orders under lost replies, slow commits and
 
 crash-points: $(VENV)/.installed  ## a kill at every HTTP call and every ledger write of the whole job, before and after it
 	@$(BIN)/python -W ignore -m tests.faults.all_crash_points
+
+screenshots: $(VENV)/.installed  ## docs/images: every page of the desk, from a fresh demo
+	@$(BIN)/python docs/screenshots.py
 
 lock: $(VENV)/.installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -9,6 +9,7 @@ from assets.crosswalk import crosswalk_of
 from assets.d365 import extraction_of as d365_extraction_of
 from assets.delivery import delivery_of
 from assets.integration_log import integration_log
+from assets.periods import periods
 from assets.quality import checks_of, quarantine
 from assets.reconciliation import breaks, reconciliation_of, report
 from assets.salesforce import extraction_of as salesforce_extraction_of
@@ -47,6 +48,7 @@ defs = dg.Definitions(
         *(writeback_of(table) for table in ("account", "opportunity")),
         integration_log,
         breaks,
+        periods,
         report,
         backfill_of(month_and_company),
     ],

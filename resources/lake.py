@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -85,6 +86,11 @@ class Lake:
     def row_count(self, key: Key, version: int | None = None) -> int:
         """Rows of the table; 0 where there is none."""
         return int(self._open(key, version).count()) if self.exists(key) else 0
+
+    def history(self, key: Key, versions: int) -> list[tuple[int, datetime]]:
+        """The newest versions that hold something, newest first, and when each was made (UTC)."""
+        entries = self._open(key).history(versions)
+        return [(int(entry["version"]), datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)) for entry in entries]
 
     def schema(self, key: Key, version: int | None = None) -> pa.Schema:
         """The columns of the table in their order, in Arrow types."""

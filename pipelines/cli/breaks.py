@@ -1,9 +1,11 @@
-"""`tieout breaks`: list, show, comment, assign."""
+"""`tieout breaks`: list, show, comment, assign, accept."""
 
 from dataclasses import asdict
+from datetime import UTC, date, datetime
 
 from pipelines.cli import output
 from pipelines.cli.ledger import opened_ledger, who
+from tieout.errors import ConfigurationError
 
 
 def list_breaks(*, entity: str | None, cause: str | None, limit: int, as_json: bool) -> None:
@@ -73,3 +75,16 @@ def assign_break(identity: str, owner: str) -> None:
     with opened_ledger() as ledger:
         ledger.breaks.assign(identity, owner, who())
     output.console.print(f"Assigned to {owner}.", highlight=False)
+
+
+def accept_break(identity: str, *, until: str, comment: str) -> None:
+    """Leave a break alone through a day."""
+    try:
+        day = date.fromisoformat(until)
+    except ValueError:
+        raise ConfigurationError(f"--until {until!r} is no day. Write it as 2026-12-31.") from None
+    if day < datetime.now(UTC).date():
+        raise ConfigurationError(f"--until {until} is past. Name today or a later day.")
+    with opened_ledger() as ledger:
+        ledger.breaks.accept(identity, day, who(), comment)
+    output.console.print(f"Accepted until {day}.", highlight=False)

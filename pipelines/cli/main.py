@@ -27,9 +27,11 @@ app = typer.Typer(
 deliveries_app = typer.Typer(no_args_is_help=True, help="What was and will be sent to D365.")
 breaks_app = typer.Typer(no_args_is_help=True, help="Differences between the two systems that wait for a person.")
 flows_app = typer.Typer(no_args_is_help=True, help="What may be sent: flows paused by people or cut off by a breaker.")
+periods_app = typer.Typer(no_args_is_help=True, help="Months of a company that are signed off.")
 app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(flows_app, name="flows")
 app.add_typer(breaks_app, name="breaks")
+app.add_typer(periods_app, name="periods")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 Seed = Annotated[
@@ -68,7 +70,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Leave everything running; `tieout down` stops it.")] = False,
     run_first: Annotated[bool, typer.Option("--run", help="Run the main job once before the UI is shown.")] = False,
 ) -> None:
-    """Postgres, sandboxes where no tenant is set, Dagster UI and daemon; Ctrl-C stops all of it."""
+    """Postgres, sandboxes where no tenant is set, Dagster UI and daemon, the desk; Ctrl-C stops all of it."""
     from pipelines.cli.up import bring_up
 
     bring_up(seed=seed, port=port, detach=detach, run_first=run_first)
@@ -80,6 +82,16 @@ def down() -> None:
     from pipelines.cli.up import take_down
 
     take_down()
+
+
+@app.command()
+def desk(
+    port: Annotated[int, typer.Option(help="Port of the desk; a free one is taken if it is in use.")] = 3001,
+) -> None:
+    """The web pages on which analysts work through breaks, matches and periods, until Ctrl-C."""
+    from pipelines.cli.desk import serve
+
+    serve(port=port)
 
 
 @app.command()
@@ -230,6 +242,46 @@ def breaks_assign(identity: Identity, owner: str) -> None:
     from pipelines.cli.breaks import assign_break
 
     assign_break(identity, owner)
+
+
+@breaks_app.command("accept")
+def breaks_accept(
+    identity: Identity,
+    until: Annotated[str, typer.Option(help="The last day on which nobody has to look at it, as 2026-12-31.")],
+    comment: Why = "",
+) -> None:
+    """Leave a break alone until a day."""
+    from pipelines.cli.breaks import accept_break
+
+    accept_break(identity, until=until, comment=comment)
+
+
+OfMonth = Annotated[str, typer.Argument(metavar="MONTH", help="As 2026-10.")]
+Company = Annotated[str, typer.Argument(metavar="COMPANY", help="The D365 company.")]
+
+
+@periods_app.command("list")
+def periods_list(as_json: AsJson = False) -> None:
+    """Every signature, and whether it still holds."""
+    from pipelines.cli.periods import list_periods
+
+    list_periods(as_json=as_json)
+
+
+@periods_app.command("sign")
+def periods_sign(company: Company, month: OfMonth, comment: Why = "") -> None:
+    """Sign a month of a company off, as the newest reconciliation has it."""
+    from pipelines.cli.periods import sign
+
+    sign(company, month, comment=comment)
+
+
+@periods_app.command("reopen")
+def periods_reopen(company: Company, month: OfMonth, comment: Why = "") -> None:
+    """Take the signature of a month back; say why."""
+    from pipelines.cli.periods import reopen
+
+    reopen(company, month, comment=comment)
 
 
 def main() -> None:

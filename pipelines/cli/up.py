@@ -26,7 +26,7 @@ def bring_up(*, seed: str | None, port: int, detach: bool, run_first: bool) -> N
             print_summary(summary_of_run(running.settings), supervisor.web_address(settings))
         else:
             output.print_places([("Dagster UI", str(supervisor.web_address(settings)))])
-        output.print_places(_sandbox_places(running))
+        output.print_places([("Desk", str(supervisor.desk_address(settings))), *_sandbox_places(running)])
     except BaseException:
         supervisor.stop_all(settings)
         raise
@@ -35,7 +35,7 @@ def bring_up(*, seed: str | None, port: int, detach: bool, run_first: bool) -> N
         output.console.print("All of it runs on in the background. Stop it with: make down", highlight=False)
         return
     output.console.print("Ctrl-C stops all of it.", highlight=False)
-    _wait_for_a_signal([service.name for service in (*running.services, *web)], Home(settings.home))
+    wait_for_a_signal([service.name for service in (*running.services, *web)], Home(settings.home))
     supervisor.stop_all(settings)
 
 
@@ -63,7 +63,7 @@ def serve_sandboxes(*, seed: str | None, faults: Path | None = None) -> None:
             services[system] = service
         for name, value in sandboxes.client_environment(services).items():
             output.console.print(f"export {name}={value}", soft_wrap=True, highlight=False)
-        _wait_for_a_signal([service.name for service in services.values()], home)
+        wait_for_a_signal([service.name for service in services.values()], home)
     finally:
         processes.stop(home, *started)
 
@@ -91,7 +91,8 @@ def _prepare_database(settings: Settings) -> None:
         dagster_instance.prepare(instance)
 
 
-def _wait_for_a_signal(names: list[str], home: Home) -> None:
+def wait_for_a_signal(names: list[str], home: Home) -> None:
+    """Until Ctrl-C, or until one of the services has ended by itself."""
     asked_to_stop = False
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -14,9 +14,10 @@ from tieout.errors import ConfigurationError
 from tieout.settings import PROJECT_ROOT, Settings
 
 WEB_PORT = 3000
+DESK_PORT = 3001
 _WEB_READY_S = 180.0
 # The order in which services are stopped, those of a wave together: nothing loses what it stands on.
-_WAVES = (("dagster-daemon", "dagster-webserver"), ("sandbox-salesforce", "sandbox-d365"))
+_WAVES = (("dagster-daemon", "dagster-webserver", "desk"), ("sandbox-salesforce", "sandbox-d365"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +86,40 @@ def embedded(settings: Settings, *, seed: str | None = None, say: Callable[[str]
 
 
 def start_web(settings: Settings, *, port: int, say: Callable[[str], None]) -> list[Service]:
-    """Start the Dagster web UI and its daemon unless they run. Needs the environment of `start_embedded`."""
+    """Start the Dagster web UI, its daemon and the desk unless they run. Needs the environment of `start_embedded`."""
     home = Home(settings.home)
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     starts: list[Callable[[], Service]] = []
+    if processes.running(home, "desk") is None:
+        starts.append(lambda: start_desk(settings, port=DESK_PORT))
     if processes.running(home, "dagster-webserver") is None:
         starts.append(lambda: _start_webserver(home, workspace, processes.free_port(port)))
     if processes.running(home, "dagster-daemon") is None:
         starts.append(lambda: _start_daemon(home, workspace))
     if not starts:
         return []
-    say("Starting the Dagster UI …")
+    say("Starting the Dagster UI and the desk …")
     # Each spends its first seconds importing Dagster; together they take little longer than one.
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda start: start(), starts))
+
+
+def start_desk(settings: Settings, *, port: int) -> Service:
+    """Start the desk unless it runs. Needs the environment of `start_embedded`."""
+    home = Home(settings.home)
+    there = processes.running(home, "desk")
+    if there is not None:
+        return there
+    free = processes.free_port(port)
+    url = f"http://127.0.0.1:{free}"
+    return processes.start(
+        home,
+        "desk",
+        processes.python("desk", "--port", str(free)),
+        environment={},
+        ready=lambda _: (url, {}) if processes.answers(f"{url}/healthz") else None,
+        timeout_s=_WEB_READY_S,
+    )
 
 
 def _start_webserver(home: Home, workspace: str, port: int) -> Service:
@@ -127,7 +148,16 @@ def _start_daemon(home: Home, workspace: str) -> Service:
 
 def web_address(settings: Settings) -> str | None:
     """Where the Dagster UI is, if it runs."""
-    service = processes.running(Home(settings.home), "dagster-webserver")
+    return _address(settings, "dagster-webserver")
+
+
+def desk_address(settings: Settings) -> str | None:
+    """Where the desk is, if it runs."""
+    return _address(settings, "desk")
+
+
+def _address(settings: Settings, name: str) -> str | None:
+    service = processes.running(Home(settings.home), name)
     return service.address if service else None
 
 

@@ -80,7 +80,7 @@ class BreakCounts:
 
 
 _FOUND = tuple(FoundBreak.__slots__)
-_SHOWN = (
+SHOWN = (
     *_FOUND,
     "state",
     "first_seen",
@@ -147,7 +147,7 @@ class Breaks:
         self, *, entity: str = "", state: str = "open", owner: str = "", cause: str = "", limit: int | None = None
     ) -> list[BreakRow]:
         """Breaks, largest amount first; empty arguments do not narrow."""
-        query = select(*(break_.c[name] for name in _SHOWN)).order_by(
+        query = select(*(break_.c[name] for name in SHOWN)).order_by(
             func.abs(break_.c.amount).desc().nulls_last(), break_.c.identity
         )
         for column, value in (
@@ -165,7 +165,7 @@ class Breaks:
         """One break, by its identity or a beginning of it that is unique; RecordError where there is none."""
         with self._engine.connect() as connection:
             whole = _whole_identity(connection, identity)
-            query = select(*(break_.c[name] for name in _SHOWN)).where(break_.c.identity == whole)
+            query = select(*(break_.c[name] for name in SHOWN)).where(break_.c.identity == whole)
             return BreakRow(**connection.execute(query).mappings().one())
 
     def counts(self) -> Mapping[str, int]:
@@ -174,6 +174,18 @@ class Breaks:
         with self._engine.connect() as connection:
             found = {row[0]: row[1] for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in ("open", "closed")}
+
+    def accept(self, identity: str, until: date | None, who: str, note: str = "") -> None:
+        """Leave a break alone through the day `until` (it is seen again the day after, if it is still there); None takes it back."""
+        with self._engine.begin() as connection:
+            whole = _whole_identity(connection, identity)
+            query = select(break_.c.accepted_until).where(break_.c.identity == whole).with_for_update()
+            before = connection.execute(query).scalar_one()
+            connection.execute(update(break_).where(break_.c.identity == whole).values(accepted_until=until))
+            said = [{"accepted_until": day.isoformat() if day else None} for day in (before, until)]
+            action = "accept" if until else "take back acceptance"
+            made = Decision("break", whole, action, who, note, before=said[0], after=said[1], at=utc_now())
+            append_decisions(connection, [made])
 
     def comment(self, identity: str, text: str, who: str) -> None:
         """Say something about a break (identity as in `get`); what was said before is in the decisions."""

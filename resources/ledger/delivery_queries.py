@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Engine, false, func, select, true
 
 from resources.ledger.tables import attempt, attempt_result, delivery
 from tieout.delivery import State
+from tieout.errors import RecordError
 from tieout.outcome import Outcome
 
 
@@ -148,6 +149,16 @@ class DeliveryQueries:
         query = select(delivery.c.id).where(wanted.condition()).order_by(delivery.c.id)
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
+
+    def payload(self, delivery_id: int) -> Any:
+        """What is to be written, or was: `header` and `lines`, under D365's names. RecordError where there is no such delivery."""
+        with self._engine.connect() as connection:
+            found = connection.execute(
+                select(delivery.c.payload).where(delivery.c.id == delivery_id)
+            ).scalar_one_or_none()
+        if found is None:
+            raise RecordError(f"There is no delivery {delivery_id}. `tieout deliveries list` lists them.")
+        return found
 
     def known_creations(self, entity: str) -> frozenset[str]:
         """The business keys of all creations of an entity that are more than planned."""

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, text
 
 from resources.ledger.attempts import Attempts
+from resources.ledger.break_queries import BreakQueries
 from resources.ledger.breaks import Breaks
 from resources.ledger.crosswalk import Crosswalk
 from resources.ledger.decisions import Decisions
 from resources.ledger.deliveries import Deliveries
 from resources.ledger.events import Events
 from resources.ledger.flows import Flows
+from resources.ledger.periods import Periods
 from resources.ledger.schema import connect, upgrade
 from resources.ledger.watermarks import Watermarks
 
@@ -25,9 +27,11 @@ class Ledger:
         self.crosswalk = Crosswalk(engine)
         self.watermarks = Watermarks(engine)
         self.breaks = Breaks(engine)
+        self.break_queries = BreakQueries(engine)
         self.decisions = Decisions(engine)
         self.events = Events(engine)
         self.flows = Flows(engine)
+        self.periods = Periods(engine)
         self._engine = engine
 
     @classmethod

@@ -15,7 +15,7 @@ import xlsxwriter
 
 from tieout.report.figures import count, instant, seconds, words
 from tieout.report.model import Report
-from tieout.report.tables import Column, Kind, Table, tables_of
+from tieout.report.tables import Column, Kind, tables_of
 from tieout.report.visible import with_codes
 from tieout.report.whole_file import whole_file
 
@@ -23,7 +23,7 @@ EXCEL_ROWS = 1_048_576
 EXCEL_TEXT_LENGTH = 32_767  # in UTF-16 units, as Excel counts
 EXCEL_EXACT_DIGITS = 15
 # The wide forms count where Excel is Japanese.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _CUT_MARK = " … (cut)"
 _FIRST_EXCEL_YEAR = 1901  # Excel believes in a 29 February 1900, so the days before March 1900 are off by one
 
@@ -50,7 +50,14 @@ def write_xlsx(report: Report, path: Path, *, rows_per_sheet: int = EXCEL_ROWS) 
         formats = _Formats(workbook)
         _write_summary(workbook, formats, report)
         for table in tables_of(report).values():
-            _write_table(workbook, formats, table, rows_per_sheet)
+            _write_table(workbook, formats, table.name, table.columns, table.rows, rows_per_sheet)
+
+
+def write_list(name: str, columns: tuple[Column, ...], rows: Iterable[Any], path: Path, created: datetime) -> None:
+    """Write one table as a workbook of its own to `path`, whole or not at all; its rows may be more than a sheet holds."""
+    with whole_file(path) as unfinished, xlsxwriter.Workbook(str(unfinished), _OPTIONS) as workbook:
+        workbook.set_properties({"title": name, "author": "Tieout", "created": _excel_instant(created)})
+        _write_table(workbook, _Formats(workbook), name, columns, rows, EXCEL_ROWS)
 
 
 def cell_text(text: str) -> str:
@@ -106,17 +113,24 @@ def _summary(report: Report) -> Iterator[tuple[str, str]]:
     yield "Times", "All times are UTC. Difference is Salesforce minus D365."
 
 
-def _write_table(workbook: Any, formats: _Formats, table: Table, rows_per_sheet: int) -> None:
-    rows = iter(table.rows)
+def _write_table(
+    workbook: Any,
+    formats: _Formats,
+    table: str,
+    columns: tuple[Column, ...],
+    all_rows: Iterable[Any],
+    rows_per_sheet: int,
+) -> None:
+    rows = iter(all_rows)
     part = 0
     while True:
         first = next(rows, None)
         if first is None and part:
             return
         part += 1
-        name = table.name if part == 1 else f"{table.name} ({part})"
+        name = table if part == 1 else f"{table} ({part})"
         in_this_sheet = chain([first], islice(rows, rows_per_sheet - 2)) if first is not None else ()
-        _write_sheet(workbook.add_worksheet(name), formats, table.columns, in_this_sheet)
+        _write_sheet(workbook.add_worksheet(name), formats, columns, in_this_sheet)
         if first is None:
             return
 
@@ -149,7 +163,7 @@ def _write_cell(sheet: Any, row: int, column: int, kind: Kind, value: object, fo
         sheet.write_number(row, column, value, formats.figures[kind])
     else:
         text = cell_text(instant(value) if isinstance(value, datetime) else str(value))
-        sheet.write_string(row, column, text, formats.guarded if text.startswith(_FORMULA_STARTS) else formats.text)
+        sheet.write_string(row, column, text, formats.guarded if text.startswith(FORMULA_STARTS) else formats.text)
 
 
 def _is_exact_in_excel(value: Decimal) -> bool:

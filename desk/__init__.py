@@ -1,0 +1,1 @@
+"""The desk: the web pages on which analysts work through breaks, matches and periods."""

@@ -1,0 +1,136 @@
+"""The desk as a web application: which address is answered by which page, and what every answer carries."""
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from desk.access import SignInNeededError
+from desk.desk import Desk
+from desk.entra import SIGN_IN, sign_in_routes
+from desk.pages import breaks, overview, periods, records
+from desk.writing import query
+from tieout.errors import TieoutError
+
+# Scripts and styles come from here and from nowhere else, and nobody may put the desk into a frame.
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+}
+_STATIC = Path(__file__).parent / "static"
+SESSION_LIVES_S = 12 * 3600
+
+
+def create_app(desk: Desk, secret: str) -> Starlette:
+    """The application. `secret` signs the session of people who sign in with Entra."""
+    settings = desk.settings
+    middleware = [Middleware(_Always)]
+    routes = [
+        Route("/healthz", _healthz),
+        *overview.routes,
+        *breaks.routes,
+        *records.routes,
+        *periods.routes,
+        Mount("/static", StaticFiles(directory=_STATIC), name="static"),
+    ]
+    if settings.sign_in == "local":
+        # A name on the internet may point at this machine; only its own names are answered.
+        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
+    if settings.sign_in == "entra":
+        middleware.append(
+            Middleware(
+                SessionMiddleware,
+                secret_key=secret,
+                session_cookie="tieout-desk",
+                max_age=SESSION_LIVES_S,
+                same_site="lax",
+                https_only=settings.address.startswith("https://"),
+            )
+        )
+        routes += sign_in_routes(settings)
+    middleware.append(Middleware(_WhoAsks))
+    app = Starlette(
+        routes=routes,
+        middleware=middleware,
+        exception_handlers={HTTPException: _refused, TieoutError: _told, SignInNeededError: _to_sign_in},
+    )
+    app.state.desk = desk
+    return app
+
+
+class _Always:
+    """Headers of every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message):  # type: ignore[no-untyped-def]
+            if message["type"] == "http.response.start":
+                names = {name.lower() for name, _ in message["headers"]}
+                extra = dict(_HEADERS)
+                if not scope["path"].startswith("/static/"):
+                    extra["cache-control"] = "no-store"
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.encode(), value.encode()) for name, value in extra.items() if name.encode() not in names),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class _WhoAsks:
+    """Finds out who asks before any page is called; style sheets and the way to sign in need nobody."""
+
+    _OPEN = ("/static/", "/healthz", "/sign-in", "/signed-in", "/sign-out")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(self._OPEN):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            request.state.viewer = scope["app"].state.desk.access.viewer(request)
+        except SignInNeededError as problem:
+            await (await _to_sign_in(request, problem))(scope, receive, send)
+        except HTTPException as problem:
+            await (await _refused(request, problem))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+async def _healthz(_request: Request) -> Response:
+    return Response("ok", media_type="text/plain")
+
+
+async def _to_sign_in(request: Request, _problem: Exception) -> Response:
+    if request.method != "GET":
+        return Response("You are no longer signed in. Load the page again.", 401, media_type="text/plain")
+    return RedirectResponse(f"{SIGN_IN}?{query({'next': str(request.url.path)})}", 303)
+
+
+async def _refused(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)
+    words = {404: "There is no such page.", 405: "This address is for forms only."}
+    said = words.get(problem.status_code, problem.detail)
+    return request.app.state.desk.page(request, "problem.html.j2", {"problem": said}, problem.status_code)  # type: ignore[no-any-return]
+
+
+async def _told(request: Request, problem: Exception) -> Response:
+    """An error whose text says what to do: a record that is not there, a lake without the table, a database that is away."""
+    return request.app.state.desk.page(request, "problem.html.j2", {"problem": str(problem)}, 422)  # type: ignore[no-any-return]

@@ -1,0 +1,102 @@
+"""What an analyst does about breaks: assign, comment, accept until a day, take that back, send the record again."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from starlette.datastructures import FormData
+
+from desk.desk import field_of
+from desk.writing import day_of
+from resources.ledger import Ledger
+from resources.ledger.delivery_queries import DeliveryFilter
+from tieout.delivery import State
+from tieout.errors import RecordError
+from tieout.report.figures import number_of
+
+LONGEST_ACCEPTANCE_DAYS = 366
+LONGEST_TEXT = 2_000
+
+
+def act_on(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
+    """Carry out the form's `action`; what was done, in one sentence. RecordError where it cannot be, and then nothing was."""
+    action = field_of(form, "action")
+    if action not in _ACTIONS:
+        raise RecordError(f"There is no action {action!r}. It is one of {', '.join(_ACTIONS)}.")
+    return _ACTIONS[action](ledger, identities, form, who)
+
+
+def _assign(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
+    owner = _text(form, "owner")
+    for identity in identities:
+        ledger.breaks.assign(identity, owner, who)
+    return f"{_breaks(identities)} assigned to {owner}." if owner else f"{_breaks(identities)} given back to nobody."
+
+
+def _comment(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
+    text = _text(form, "comment")
+    if not text:
+        raise RecordError("The comment is empty. Write what others should know.")
+    for identity in identities:
+        ledger.breaks.comment(identity, text, who)
+    return f"Comment written to {_breaks(identities)}."
+
+
+def _accept(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
+    until, today = day_of(field_of(form, "until")), datetime.now(UTC).date()
+    if until is None or not today <= until <= today + timedelta(days=LONGEST_ACCEPTANCE_DAYS):
+        raise RecordError(
+            f"Accept it until a day from {today} to {today + timedelta(days=LONGEST_ACCEPTANCE_DAYS)}: a difference that "
+            "stays for good belongs into the contract."
+        )
+    note = _text(form, "comment")
+    for identity in identities:
+        ledger.breaks.accept(identity, until, who, note)
+    return f"{_breaks(identities)} accepted until {until}."
+
+
+def _take_back(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
+    for identity in identities:
+        ledger.breaks.accept(identity, None, who, _text(form, "comment"))
+    return f"{_breaks(identities)} accepted no longer."
+
+
+def _resend(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
+    """Plans the refused deliveries of the records again; those of other breaks have nothing to send."""
+    ids: set[int] = set()
+    for identity in identities:
+        row = ledger.breaks.get(identity)
+        # A line has no delivery of its own: it went with its order.
+        entity = "sales_order" if row.entity == "sales_order_line" else row.entity
+        key = f"{row.salesforce_key}/{row.company}" if entity == "customer" else row.salesforce_key
+        if row.salesforce_key:
+            refused = DeliveryFilter(state=State.REJECTED, entity=entity, business_key=key)
+            ids.update(ledger.deliveries.ids(refused))
+    if not ids:
+        raise RecordError("Nothing of it was refused by D365, so there is nothing to send again.")
+    planned = ledger.deliveries.redrive(sorted(ids), who=who, note=_text(form, "comment"))
+    return f"{number_of(len(planned), 'delivery', 'deliveries')} planned again. The next run sends them."
+
+
+_ACTIONS: dict[str, Callable[[Ledger, Sequence[str], FormData, str], str]] = {
+    "assign": _assign,
+    "comment": _comment,
+    "accept": _accept,
+    "take_back": _take_back,
+    "resend": _resend,
+}
+
+
+def _text(form: FormData, name: str) -> str:
+    text = field_of(form, name)
+    if len(text) > LONGEST_TEXT:
+        raise RecordError(f"The text is longer than {LONGEST_TEXT:,} characters. Shorten it.")
+    return text.replace("\x00", "")
+
+
+def _breaks(identities: Sequence[str]) -> str:
+    return number_of(len(identities), "break")
+
+
+def default_acceptance() -> date:
+    """The day that the form offers: 30 days from today."""
+    return datetime.now(UTC).date() + timedelta(days=30)

@@ -1,0 +1,74 @@
+"""How the desk is reached and who may do what: its part of the environment, read once into a checked value."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from tieout.errors import ConfigurationError
+
+SignIn = Literal["local", "header", "entra"]
+"""`local`: whoever is at this machine. `header`: a reverse proxy says who it is. `entra`: people sign in with Microsoft Entra."""
+
+EVERYONE = "*"
+ANALYST_ROLE = "Tieout.Analyst"
+"""Value of the app role in Entra that makes somebody an analyst; TIEOUT_DESK_ANALYSTS may name people beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeskSettings:
+    """`analysts` are user names in small letters, or `*`; all others read only. `address` is the desk's own, as browsers see it."""
+
+    sign_in: SignIn = "local"
+    analysts: frozenset[str] = frozenset({EVERYONE})
+    user_header: str = "x-forwarded-user"
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    address: str = ""
+    tenant_id: str = ""
+    client_id: str = ""
+    authority_url: str = ""
+    client_secret: str = field(default="", repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "DeskSettings":
+        """Read TIEOUT_DESK_…; ConfigurationError names everything that is missing or contradicts, all in one message."""
+        env = {name: value for name, value in (os.environ if environment is None else environment).items() if value}
+        problems: list[str] = []
+        sign_in = env.get("TIEOUT_DESK_SIGN_IN", "local")
+        if sign_in not in get_args(SignIn):
+            raise ConfigurationError(f"TIEOUT_DESK_SIGN_IN is {sign_in!r}. It is one of {', '.join(get_args(SignIn))}.")
+        # Whoever sits at this machine may decide. Behind a proxy, nobody may until somebody is named.
+        analysts = env.get("TIEOUT_DESK_ANALYSTS", EVERYONE if sign_in == "local" else "")
+        proxies = tuple(
+            each.strip() for each in env.get("TIEOUT_DESK_PROXIES", "127.0.0.1,::1").split(",") if each.strip()
+        )
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                problems.append(f"TIEOUT_DESK_PROXIES holds {proxy!r}. Write addresses or networks such as 10.0.0.0/8.")
+        address = env.get("TIEOUT_DESK_URL", "").rstrip("/")
+        if address and (urlsplit(address).scheme not in {"http", "https"} or not urlsplit(address).hostname):
+            problems.append(f"TIEOUT_DESK_URL is {address!r}. Write it as https://desk.example.com.")
+        if sign_in == "entra":
+            for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "URL"):
+                if f"TIEOUT_DESK_{name}" not in env:
+                    problems.append(f"TIEOUT_DESK_SIGN_IN is entra, TIEOUT_DESK_{name} is not set. Set it.")
+        if problems:
+            raise ConfigurationError(" ".join(problems))
+        tenant = env.get("TIEOUT_DESK_TENANT_ID", "")
+        return cls(
+            sign_in=sign_in,  # type: ignore[arg-type]  # checked above
+            analysts=frozenset(each.strip().casefold() for each in analysts.split(",") if each.strip()),
+            user_header=env.get("TIEOUT_DESK_USER_HEADER", "X-Forwarded-User").lower(),
+            proxies=proxies,
+            address=address,
+            tenant_id=tenant,
+            client_id=env.get("TIEOUT_DESK_CLIENT_ID", ""),
+            authority_url=env.get(
+                "TIEOUT_DESK_AUTHORITY_URL", f"https://login.microsoftonline.com/{tenant}/v2.0"
+            ).rstrip("/"),
+            client_secret=env.get("TIEOUT_DESK_CLIENT_SECRET", ""),
+        )
