@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 from starlette.datastructures import FormData
@@ -29,8 +30,15 @@ class Desk:
     contracts: Contracts
     links: Links
 
-    def page(self, request: Request, template: str, context: Mapping[str, Any], status: int = 200) -> Response:
-        """A whole page, or the part of it that htmx asked for (`HX-Target`), which is a block of the same template."""
+    def page(
+        self,
+        request: Request,
+        template: str,
+        context: Mapping[str, Any],
+        status: int = 200,
+        parts: Mapping[str, str] = MappingProxyType({}),
+    ) -> Response:
+        """A whole page, or the part of it that htmx asked for: `parts` maps an element's id (`HX-Target`) to its template."""
         viewer: Viewer | None = getattr(request.state, "viewer", None)
         shared = {
             "viewer": viewer,
@@ -40,13 +48,8 @@ class Desk:
             "signs_in": self.settings.sign_in == "entra",
             "said": request.query_params.get("said", ""),
         }
-        made = environment().get_template(template)
-        whole = {**shared, **context}
-        block = request.headers.get("hx-target")
-        if block is not None and block in made.blocks and request.headers.get("hx-boosted") is None:
-            text = "".join(made.blocks[block](made.new_context(whole)))
-        else:
-            text = made.render(whole)
+        wanted = parts.get(request.headers.get("hx-target", ""), template)
+        text = environment().get_template(wanted).render({**shared, **context})
         # A lone surrogate in a name has no UTF-8 form; as a character reference it cannot break the page.
         return HTMLResponse(text.encode("utf-8", "xmlcharrefreplace"), status)
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import tieout
 from tieout.report import figures
 from tieout.report.html import foreign_text
+from tieout.report.visible import with_codes
 
 
 @cache
@@ -27,6 +28,7 @@ def environment() -> Environment:
         day=figures.day,
         words=words,
         foreign=foreign_text,
+        plain=with_codes,
         ago=ago,
     )
     made.globals.update(query=query, number_of=figures.number_of, version=tieout.__version__)

@@ -1,7 +1,7 @@
 """What an analyst does about breaks: assign, comment, accept until a day, take that back, send the record again."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from starlette.datastructures import FormData
 
@@ -27,8 +27,7 @@ def act_on(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) 
 
 def _assign(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
     owner = _text(form, "owner")
-    for identity in identities:
-        ledger.breaks.assign(identity, owner, who)
+    ledger.breaks.assign(identities, owner, who)
     return f"{_breaks(identities)} assigned to {owner}." if owner else f"{_breaks(identities)} given back to nobody."
 
 
@@ -36,8 +35,7 @@ def _comment(ledger: Ledger, identities: Sequence[str], form: FormData, who: str
     text = _text(form, "comment")
     if not text:
         raise RecordError("The comment is empty. Write what others should know.")
-    for identity in identities:
-        ledger.breaks.comment(identity, text, who)
+    ledger.breaks.comment(identities, text, who)
     return f"Comment written to {_breaks(identities)}."
 
 
@@ -48,15 +46,12 @@ def _accept(ledger: Ledger, identities: Sequence[str], form: FormData, who: str)
             f"Accept it until a day from {today} to {today + timedelta(days=LONGEST_ACCEPTANCE_DAYS)}: a difference that "
             "stays for good belongs into the contract."
         )
-    note = _text(form, "comment")
-    for identity in identities:
-        ledger.breaks.accept(identity, until, who, note)
+    ledger.breaks.accept(identities, until, who, _text(form, "comment"))
     return f"{_breaks(identities)} accepted until {until}."
 
 
 def _take_back(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
-    for identity in identities:
-        ledger.breaks.accept(identity, None, who, _text(form, "comment"))
+    ledger.breaks.accept(identities, None, who, _text(form, "comment"))
     return f"{_breaks(identities)} accepted no longer."
 
 
@@ -95,8 +90,3 @@ def _text(form: FormData, name: str) -> str:
 
 def _breaks(identities: Sequence[str]) -> str:
     return number_of(len(identities), "break")
-
-
-def default_acceptance() -> date:
-    """The day that the form offers: 30 days from today."""
-    return datetime.now(UTC).date() + timedelta(days=30)

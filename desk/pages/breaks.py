@@ -54,9 +54,8 @@ def breaks(request: Request) -> Response:
             "ages": list(AGES),
             "group_names": GROUPS,
             "today": datetime.now(UTC).date(),
-            "links": desk.links,
-            "contracts": desk.contracts,
         },
+        parts={"list": "break_list.html.j2"},
     )
 
 

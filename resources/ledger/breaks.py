@@ -1,6 +1,6 @@
 """Breaks in the ledger: opened, seen again, closed, opened again; with an owner and a comment that people give them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -175,35 +175,49 @@ class Breaks:
             found = {row[0]: row[1] for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in ("open", "closed")}
 
-    def accept(self, identity: str, until: date | None, who: str, note: str = "") -> None:
-        """Leave a break alone through the day `until` (it is seen again the day after, if it is still there); None takes it back."""
+    def accept(self, identity: str | Sequence[str], until: date | None, who: str, note: str = "") -> None:
+        """Leave breaks alone through the day `until` (they are seen again the day after, if still there); None takes it back."""
+        action = "accept" if until else "take back acceptance"
+        self._decide(identity, "accepted_until", until, action, who, note)
+
+    def comment(self, identity: str | Sequence[str], text: str, who: str) -> None:
+        """Say something about breaks; what was said before is in the decisions."""
+        self._decide(identity, "comment", text, "comment", who)
+
+    def assign(self, identity: str | Sequence[str], owner: str, who: str) -> None:
+        """Give breaks to a person; an empty owner takes them back."""
+        self._decide(identity, "owner", owner, "assign", who)
+
+    def _decide(
+        self, identity: str | Sequence[str], column: str, value: object, action: str, who: str, note: str = ""
+    ) -> None:
+        """One decision about one break (identity as in `get`) or several (whole identities): for all of them, or for none."""
         with self._engine.begin() as connection:
-            whole = _whole_identity(connection, identity)
-            query = select(break_.c.accepted_until).where(break_.c.identity == whole).with_for_update()
-            before = connection.execute(query).scalar_one()
-            connection.execute(update(break_).where(break_.c.identity == whole).values(accepted_until=until))
-            said = [{"accepted_until": day.isoformat() if day else None} for day in (before, until)]
-            action = "accept" if until else "take back acceptance"
-            made = Decision("break", whole, action, who, note, before=said[0], after=said[1], at=utc_now())
-            append_decisions(connection, [made])
+            wanted = [_whole_identity(connection, identity)] if isinstance(identity, str) else list(identity)
+            query = select(break_.c.identity, break_.c[column]).where(break_.c.identity.in_(wanted)).with_for_update()
+            before = {row[0]: row[1] for row in connection.execute(query.order_by(break_.c.identity))}
+            if missing := next((each for each in wanted if each not in before), None):
+                raise RecordError(f"There is no break {missing!r}, so nothing was changed.")
+            connection.execute(update(break_).where(break_.c.identity.in_(wanted)).values({column: value}))
+            now = utc_now()
+            made = [
+                Decision(
+                    "break",
+                    each,
+                    action,
+                    who,
+                    note,
+                    before={column: _as_json(was)},
+                    after={column: _as_json(value)},
+                    at=now,
+                )
+                for each, was in before.items()
+            ]
+            append_decisions(connection, made)
 
-    def comment(self, identity: str, text: str, who: str) -> None:
-        """Say something about a break (identity as in `get`); what was said before is in the decisions."""
-        self._decide(identity, "comment", text, who)
 
-    def assign(self, identity: str, owner: str, who: str) -> None:
-        """Give a break (identity as in `get`) to a person; an empty owner takes it back."""
-        self._decide(identity, "owner", owner, who)
-
-    def _decide(self, identity: str, column: str, value: str, who: str) -> None:
-        action = {"comment": "comment", "owner": "assign"}[column]
-        with self._engine.begin() as connection:
-            whole = _whole_identity(connection, identity)
-            query = select(break_.c[column]).where(break_.c.identity == whole).with_for_update()
-            before = connection.execute(query).scalar_one()
-            connection.execute(update(break_).where(break_.c.identity == whole).values({column: value}))
-            made = Decision("break", whole, action, who, before={column: before}, after={column: value}, at=utc_now())
-            append_decisions(connection, [made])
+def _as_json(value: object) -> object:
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _opening(at: datetime) -> Any:
@@ -235,7 +249,10 @@ def _has_another_verdict(at: datetime) -> ColumnElement[bool]:
 def _whole_identity(connection: Connection, beginning: str) -> str:
     """The identity of the one break that begins so: tables show twelve characters of it, which are as good as all."""
     query = select(break_.c.identity).where(break_.c.identity.startswith(beginning, autoescape=True)).limit(2)
-    found = list(connection.execute(query).scalars()) if beginning else []
+    found = list(connection.execute(query.order_by(break_.c.identity)).scalars()) if beginning else []
+    # Sorted, a whole identity stands before those that only begin with it.
+    if found[:1] == [beginning]:
+        return beginning
     if not found:
         raise RecordError(f"There is no break {beginning!r}. `tieout breaks list` lists them.")
     if len(found) > 1:
