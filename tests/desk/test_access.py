@@ -169,7 +169,7 @@ class TestEntra:
 
 class TestSettings:
     def test_entra_names_everything_that_is_missing(self) -> None:
-        with pytest.raises(ConfigurationError, match="TENANT_ID.*CLIENT_ID.*CLIENT_SECRET.*TIEOUT_DESK_URL"):
+        with pytest.raises(ConfigurationError, match=r"TENANT_ID.*CLIENT_ID.*CLIENT_SECRET.*TIEOUT_DESK_URL"):
             DeskSettings.from_environment({"TIEOUT_DESK_SIGN_IN": "entra"})
 
     def test_behind_a_proxy_nobody_decides_until_somebody_is_named(self) -> None:
