@@ -50,7 +50,7 @@ def breaks(request: Request) -> Response:
             "first_row": (number - 1) * ROWS_A_PAGE + 1,
             "groups": queries.groups(wanted, by) if by else [],
             "by": by,
-            "choices": {name: queries.values(name) for name in _CHOICES},
+            "choices": queries.choices(_CHOICES),
             "ages": list(AGES),
             "group_names": GROUPS,
             "today": datetime.now(UTC).date(),

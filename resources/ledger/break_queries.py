@@ -3,13 +3,13 @@
 What is asked is a value (`BreakFilter`), so that a page, its export and its counts are about the same breaks.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, and_, case, func, or_, select, tuple_
 
 from resources.ledger.breaks import SHOWN, BreakRow
 from resources.ledger.tables import break_
@@ -31,8 +31,6 @@ SORTS = ("amount", "first_seen", "last_seen", "company", "entity", "label", "fie
 GROUPS = ("cause", "company", "entity", "field", "owner", "currency", "month", "age")
 MOST_GROUPS = 200
 _ROWS_AT_ONCE = 2_000
-
-_SEARCHED = ("label", "salesforce_key", "d365_key", "salesforce_value", "d365_value", "reason", "comment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +87,19 @@ class BreakQueries:
         today: date | None = None,
     ) -> list[BreakRow]:
         """One page, in an order that is the same each time; breaks without the value come last."""
-        query = _listed(wanted, sort, descending, today).offset(offset).limit(limit)
+        # The place in the list is found in the index alone; only the rows of the page are read.
+        ordered = _ordered(sort, descending)
+        place = select(break_.c.identity).where(_where(wanted, today)).order_by(*ordered).offset(offset).limit(limit)
+        found = place.subquery()
+        query = select(*(break_.c[name] for name in SHOWN)).join(found, found.c.identity == break_.c.identity)
+        query = query.order_by(*ordered)
         with self._engine.connect() as connection:
             return [BreakRow(**row) for row in connection.execute(query).mappings()]
 
     def every(self, wanted: BreakFilter, *, sort: str = "amount", descending: bool = True) -> Iterator[BreakRow]:
         """All pages as of one moment, row by row, never all of them in memory."""
-        query = _listed(wanted, sort, descending, None).execution_options(yield_per=_ROWS_AT_ONCE)
+        query = select(*(break_.c[name] for name in SHOWN)).where(_where(wanted, None))
+        query = query.order_by(*_ordered(sort, descending)).execution_options(yield_per=_ROWS_AT_ONCE)
         with self._engine.connect() as connection:
             for row in connection.execute(query).mappings():
                 yield BreakRow(**row)
@@ -137,12 +141,21 @@ class BreakQueries:
         order = list(AGES)
         return sorted(found, key=lambda each: (order.index(each[0]), each[1]))
 
-    def values(self, column: str) -> list[str]:
-        """The values of a column among open breaks, for a list to choose from; MOST_GROUPS at most."""
-        query = select(break_.c[column]).where(break_.c.state == "open", break_.c[column] != "").distinct()
+    def choices(self, columns: Sequence[str]) -> dict[str, list[str]]:
+        """The values of each column among open breaks, for lists to choose from; one pass for all of them, MOST_GROUPS of each at most."""
+        named = [break_.c[name] for name in columns]
+        query = (
+            select(*named)
+            .where(break_.c.state == "open")
+            .group_by(func.grouping_sets(*(tuple_(each) for each in named)))
+        )
+        found: dict[str, set[str]] = {name: set() for name in columns}
         with self._engine.connect() as connection:
-            found = connection.execute(query.order_by(break_.c[column]).limit(MOST_GROUPS)).scalars()
-            return [str(value) for value in found]
+            for row in connection.execute(query):
+                for name, value in zip(columns, row, strict=True):
+                    if value:
+                        found[name].add(value)
+        return {name: sorted(values)[:MOST_GROUPS] for name, values in found.items()}
 
     def of_record(self, *, salesforce_key: str = "", d365_key: str = "", company: str = "") -> list[BreakRow]:
         """Every break of one record, open ones first."""
@@ -159,14 +172,12 @@ class BreakQueries:
             return [BreakRow(**row) for row in connection.execute(query).mappings()]
 
 
-def _listed(wanted: BreakFilter, sort: str, descending: bool, today: date | None) -> Select[Any]:
+def _ordered(sort: str, descending: bool) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     if sort not in SORTS:
         raise RecordError(f"Breaks cannot be sorted by {sort!r}, but by {', '.join(SORTS)}.")
     column: ColumnElement[Any] = break_.c[sort]
-    # Postgres walks an index only in the order that it has; this is the one of ix_break_state_amount.
-    ordered = column.desc().nulls_last() if descending else column.asc().nulls_last()
-    query = select(*(break_.c[name] for name in SHOWN)).where(_where(wanted, today))
-    return query.order_by(ordered, break_.c.identity)
+    # Postgres walks an index only in the order that it has; the first one is that of ix_break_state_amount.
+    return (column.desc().nulls_last() if descending else column.asc().nulls_last()), break_.c.identity
 
 
 def _where(wanted: BreakFilter, today: date | None) -> ColumnElement[bool]:
@@ -188,8 +199,13 @@ def _where(wanted: BreakFilter, today: date | None) -> ColumnElement[bool]:
     if wanted.age:
         tests.append(_age(day) == wanted.age)
     if words := wanted.search.strip():
-        tests.append(or_(*(break_.c[name].icontains(words, autoescape=True) for name in _SEARCHED)))
+        tests.append(break_.c.searched.contains(func.lower(_escaped(words)), escape="\\"))
     return and_(*tests) if tests else break_.c.identity.is_not(None)
+
+
+def _escaped(words: str) -> str:
+    """Percent signs and underscores as they are, not as patterns."""
+    return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _age(today: date | None) -> ColumnElement[str]:

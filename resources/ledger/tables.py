@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Date,
     DateTime,
     ForeignKey,
@@ -37,6 +38,10 @@ metadata = MetaData(schema=SCHEMA, naming_convention=_NAMES)
 
 _INSTANT = DateTime(timezone=True)
 _JSON = JSONB(none_as_null=True)
+_SEARCHED = (
+    "lower(label || ' ' || salesforce_key || ' ' || d365_key || ' ' || coalesce(salesforce_value, '') || ' ' || "
+    "coalesce(d365_value, '') || ' ' || reason || ' ' || comment)"
+)
 _STATES = "'planned', 'claimed', 'sent', 'in_doubt', 'confirmed', 'rejected', 'superseded', 'cancelled'"
 
 delivery = Table(
@@ -203,7 +208,23 @@ break_ = Table(
     Column("needs_a_person", Boolean, nullable=False, server_default=text("true")),
     Column("accepted_until", Date, comment="through this day nobody has to look at it"),
     Index("ix_break_entity_state", "entity", "state"),
+    Column("searched", Text, Computed(_SEARCHED, persisted=True), comment="what a search looks through"),
     Index("ix_break_state_amount", "state", text("amount desc nulls last"), "identity"),
+    Index(
+        "ix_break_facets",
+        "state",
+        "cause",
+        "company",
+        "entity",
+        "currency",
+        "owner",
+        "month",
+        "field",
+        "needs_a_person",
+        "accepted_until",
+        "first_seen",
+        "amount",
+    ),
     Index("ix_break_salesforce_key", "salesforce_key"),
     Index("ix_break_d365_key", "d365_key"),
 )

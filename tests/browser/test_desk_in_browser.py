@@ -32,7 +32,7 @@ Open = Callable[..., Watched]
 
 
 @pytest.fixture
-def desk(tmp_path: Path, ledger: Ledger, contracts: Contracts, open_page: Open) -> Iterator[Served]:
+def desk(tmp_path: Path, ledger: Ledger, contracts: Contracts) -> Iterator[Served]:
     """Sixty breaks, four of them with hostile names; one month of orders."""
     hostile = (SCRIPT, FORMULA, RIGHT_TO_LEFT, LONG)
     keep_breaks(

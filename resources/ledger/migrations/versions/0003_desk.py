@@ -14,6 +14,25 @@ INSTANT = sa.DateTime(timezone=True)
 SUBJECTS_BEFORE = "'break', 'delivery', 'crosswalk', 'flow', 'ledger'"
 SUBJECTS_NOW = "'break', 'delivery', 'crosswalk', 'flow', 'ledger', 'match', 'period'"
 
+FACETS = [
+    "state",
+    "cause",
+    "company",
+    "entity",
+    "currency",
+    "owner",
+    "month",
+    "field",
+    "needs_a_person",
+    "accepted_until",
+    "first_seen",
+    "amount",
+]
+SEARCHED = (
+    "lower(label || ' ' || salesforce_key || ' ' || d365_key || ' ' || coalesce(salesforce_value, '') || ' ' || "
+    "coalesce(d365_value, '') || ' ' || reason || ' ' || comment)"
+)
+
 
 def upgrade() -> None:
     """Add the columns of a break that people work with, the signed periods, and decisions about matches and periods."""
@@ -26,9 +45,16 @@ def upgrade() -> None:
         sa.Column("accepted_until", sa.Date, comment="through this day nobody has to look at it"),
     ):
         op.add_column("break", column, schema=SCHEMA)
+    op.add_column(
+        "break",
+        sa.Column("searched", sa.Text, sa.Computed(SEARCHED, persisted=True), comment="what a search looks through"),
+        schema=SCHEMA,
+    )
     op.create_index(
         "ix_break_state_amount", "break", ["state", sa.text("amount desc nulls last"), "identity"], schema=SCHEMA
     )
+    # Counting and grouping a hundred thousand breaks reads this instead of the rows.
+    op.create_index("ix_break_facets", "break", FACETS, schema=SCHEMA)
     op.create_index("ix_break_salesforce_key", "break", ["salesforce_key"], schema=SCHEMA)
     op.create_index("ix_break_d365_key", "break", ["d365_key"], schema=SCHEMA)
     op.add_column(
@@ -71,9 +97,9 @@ def downgrade() -> None:
     _subjects(SUBJECTS_BEFORE)
     op.drop_table("period", schema=SCHEMA)
     op.drop_column("crosswalk", "party", schema=SCHEMA)
-    for name in ("ix_break_state_amount", "ix_break_salesforce_key", "ix_break_d365_key"):
+    for name in ("ix_break_state_amount", "ix_break_facets", "ix_break_salesforce_key", "ix_break_d365_key"):
         op.drop_index(name, "break", schema=SCHEMA)
-    for name in ("label", "month", "field_owner", "fix", "needs_a_person", "accepted_until"):
+    for name in ("searched", "label", "month", "field_owner", "fix", "needs_a_person", "accepted_until"):
         op.drop_column("break", name, schema=SCHEMA)
 
 
