@@ -13,6 +13,12 @@ SignIn = Literal["local", "header", "entra"]
 """`local`: whoever is at this machine. `header`: a reverse proxy says who it is. `entra`: people sign in with Microsoft Entra."""
 
 EVERYONE = "*"
+NEEDED_BY_ENTRA = (
+    "TIEOUT_DESK_TENANT_ID",
+    "TIEOUT_DESK_CLIENT_ID",
+    "TIEOUT_DESK_CLIENT_SECRET",
+    "TIEOUT_DESK_URL",
+)
 ANALYST_ROLE = "Tieout.Analyst"
 """Value of the app role in Entra that makes somebody an analyst; TIEOUT_DESK_ANALYSTS may name people beside it."""
 
@@ -53,9 +59,11 @@ class DeskSettings:
         if address and (urlsplit(address).scheme not in {"http", "https"} or not urlsplit(address).hostname):
             problems.append(f"TIEOUT_DESK_URL is {address!r}. Write it as https://desk.example.com.")
         if sign_in == "entra":
-            for name in ("TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "URL"):
-                if f"TIEOUT_DESK_{name}" not in env:
-                    problems.append(f"TIEOUT_DESK_SIGN_IN is entra, TIEOUT_DESK_{name} is not set. Set it.")
+            problems += [
+                f"TIEOUT_DESK_SIGN_IN is entra, {name} is not set. Set it."
+                for name in NEEDED_BY_ENTRA
+                if name not in env
+            ]
         if problems:
             raise ConfigurationError(" ".join(problems))
         tenant = env.get("TIEOUT_DESK_TENANT_ID", "")

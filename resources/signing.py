@@ -94,7 +94,8 @@ def signed_rows(lake: Lake, signed: SignedPeriod, *, offset: int = 0, limit: int
 def _month(lake: Lake, company: str, month: str, version: int) -> "Iterator[DuckDBPyConnection]":
     """A connection with `signed_now`: the rows of the month in that version of the verdict table."""
     with duckdb_connection() as con:
-        lake.register(con, "sales_order_verdict", VERDICT_KEY, version)
+        # A version that was made before months were kept has none.
+        lake.register(con, "sales_order_verdict", VERDICT_KEY, version, empty={"month": "VARCHAR"})
         con.execute(f"CREATE TEMP TABLE signed_now AS {month_statement()}", {"company": company, "month": month})
         yield con
 

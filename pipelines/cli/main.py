@@ -141,7 +141,7 @@ def deliveries_list(
     entity: Annotated[str | None, typer.Option(help="customer or sales_order.")] = None,
     company: OfCompany = None,
     reason: OfReason = None,
-    limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Deliveries, newest first."""
@@ -211,7 +211,7 @@ def flows_close_breaker(flow: FlowName, company: OfCompany = None, comment: Why 
 def breaks_list(
     entity: Annotated[str | None, typer.Option(help="customer, sales_order or sales_order_line.")] = None,
     cause: Annotated[str | None, typer.Option(help="Only this cause.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many, largest amount first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, largest amount first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Open breaks, largest amount first."""

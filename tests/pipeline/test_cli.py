@@ -69,7 +69,20 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
 
     assert done.returncode == DONE
     assert done.stderr.splitlines()[-1] == "[]"
-    for command in ("run", "up", "down", "sandbox", "doctor", "report", "contracts", "deliveries", "flows", "breaks"):
+    for command in (
+        "run",
+        "up",
+        "down",
+        "sandbox",
+        "doctor",
+        "report",
+        "contracts",
+        "deliveries",
+        "flows",
+        "breaks",
+        "desk",
+        "periods",
+    ):
         assert command in done.stdout
 
 
@@ -81,6 +94,11 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
         (["breaks", "show"], "Missing argument 'identity'"),
         (["deliveries", "list", "--state", "lost"], "There is no state 'lost'. States: planned, claimed,"),
         (["deliveries", "redrive"], "Name one record, or a filter (--entity, --company, --reason), or say --all."),
+        (["deliveries", "list", "--limit", "-5"], "Invalid value for '--limit'"),
+        (["breaks", "list", "--limit", "0"], "Invalid value for '--limit'"),
+        (["breaks", "accept", "b1", "--until", "soon"], "--until 'soon' is no day. Write it as 2026-12-31."),
+        (["breaks", "accept", "b1", "--until", "2001-01-01"], "--until 2001-01-01 is past."),
+        (["periods", "reopen", "usmf", "2026-10"], "Say why with --comment"),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_one_line(empty: Installation, arguments: list[str], words: str) -> None:

@@ -104,7 +104,7 @@ def test_the_ui_shows_the_code_location_with_its_jobs_and_schedules(up_and_down:
 
 def test_down_leaves_no_process(up_and_down: UpAndDown) -> None:
     assert up_and_down.down.code == 0, up_and_down.down.stderr
-    for name in ("dagster-daemon", "dagster-webserver", "sandbox-salesforce", "sandbox-d365", "postgres"):
+    for name in ("dagster-daemon", "dagster-webserver", "desk", "sandbox-salesforce", "sandbox-d365", "postgres"):
         assert name in up_and_down.down.stdout
     assert up_and_down.left == []
 
