@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from desk.access import SignInNeededError
 from desk.desk import Desk
 from desk.entra import SIGN_IN, sign_in_routes
-from desk.pages import breaks, overview, periods, records
+from desk.pages import breaks, matches, overview, periods, records
 from desk.writing import query
 from tieout.errors import TieoutError
 
@@ -42,6 +42,7 @@ def create_app(desk: Desk, secret: str) -> Starlette:
         *overview.routes,
         *breaks.routes,
         *records.routes,
+        *matches.routes,
         *periods.routes,
         Mount("/static", StaticFiles(directory=_STATIC), name="static"),
     ]

@@ -9,6 +9,7 @@ from assets.crosswalk import crosswalk_of
 from assets.d365 import extraction_of as d365_extraction_of
 from assets.delivery import delivery_of
 from assets.integration_log import integration_log
+from assets.matching import match_proposals
 from assets.periods import periods
 from assets.quality import checks_of, quarantine
 from assets.reconciliation import breaks, reconciliation_of, report
@@ -43,6 +44,7 @@ defs = dg.Definitions(
         *(d365_extraction_of(table) for table in _d365),
         quarantine,
         *(crosswalk_of(entity) for entity in ("customer", "sales_order")),
+        match_proposals,
         *(reconciliation_of(entity) for entity in ("customer", "sales_order")),
         *(delivery_of(entity) for entity in ("customer", "sales_order")),
         *(writeback_of(table) for table in ("account", "opportunity")),

@@ -27,10 +27,12 @@ app = typer.Typer(
 deliveries_app = typer.Typer(no_args_is_help=True, help="What was and will be sent to D365.")
 breaks_app = typer.Typer(no_args_is_help=True, help="Differences between the two systems that wait for a person.")
 flows_app = typer.Typer(no_args_is_help=True, help="What may be sent: flows paused by people or cut off by a breaker.")
+matches_app = typer.Typer(no_args_is_help=True, help="Accounts and customers that share no key and may be the same.")
 periods_app = typer.Typer(no_args_is_help=True, help="Months of a company that are signed off.")
 app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(flows_app, name="flows")
 app.add_typer(breaks_app, name="breaks")
+app.add_typer(matches_app, name="matches")
 app.add_typer(periods_app, name="periods")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
@@ -254,6 +256,47 @@ def breaks_accept(
     from pipelines.cli.breaks import accept_break
 
     accept_break(identity, until=until, comment=comment)
+
+
+LeftKey = Annotated[str, typer.Argument(metavar="LEFT", help="As `matches list` shows it.")]
+RightKey = Annotated[str, typer.Argument(metavar="RIGHT", help="As `matches list` shows it.")]
+
+
+@matches_app.command("list")
+def matches_list(
+    state: Annotated[str, typer.Option(help="proposed, accepted, refused or withdrawn.")] = "proposed",
+    kind: Annotated[str | None, typer.Option(help="link, duplicate_in_salesforce or duplicate_in_d365.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the surest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Proposals, the surest first."""
+    from pipelines.cli.matches import list_matches
+
+    list_matches(state=state, kind=kind, limit=limit, as_json=as_json)
+
+
+@matches_app.command("show")
+def matches_show(left: LeftKey, right: RightKey, as_json: AsJson = False) -> None:
+    """One proposal, with what speaks for and against it."""
+    from pipelines.cli.matches import show_match
+
+    show_match(left, right, as_json=as_json)
+
+
+@matches_app.command("accept")
+def matches_accept(left: LeftKey, right: RightKey, comment: Why = "") -> None:
+    """It is the same company: a link goes into the crosswalk, and the next run follows it."""
+    from pipelines.cli.matches import decide
+
+    decide(left, right, accept=True, comment=comment)
+
+
+@matches_app.command("refuse")
+def matches_refuse(left: LeftKey, right: RightKey, comment: Why = "") -> None:
+    """It is not; the pair is not proposed again."""
+    from pipelines.cli.matches import decide
+
+    decide(left, right, accept=False, comment=comment)
 
 
 OfMonth = Annotated[str, typer.Argument(metavar="MONTH", help="As 2026-10.")]

@@ -13,6 +13,7 @@ from resources.ledger.decisions import Decisions
 from resources.ledger.deliveries import Deliveries
 from resources.ledger.events import Events
 from resources.ledger.flows import Flows
+from resources.ledger.matches import Matches
 from resources.ledger.periods import Periods
 from resources.ledger.schema import connect, upgrade
 from resources.ledger.watermarks import Watermarks
@@ -32,6 +33,7 @@ class Ledger:
         self.events = Events(engine)
         self.flows = Flows(engine)
         self.periods = Periods(engine)
+        self.matches = Matches(engine)
         self._engine = engine
 
     @classmethod

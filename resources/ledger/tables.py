@@ -11,6 +11,7 @@ from sqlalchemy import (
     Computed,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -42,6 +43,7 @@ _SEARCHED = (
     "lower(label || ' ' || salesforce_key || ' ' || d365_key || ' ' || coalesce(salesforce_value, '') || ' ' || "
     "coalesce(d365_value, '') || ' ' || reason || ' ' || comment)"
 )
+_MATCH_SEARCHED = "lower(left_key || ' ' || right_key || ' ' || coalesce(\"left\" ->> 'name', '') || ' ' || coalesce(\"right\" ->> 'name', ''))"
 _STATES = "'planned', 'claimed', 'sent', 'in_doubt', 'confirmed', 'rejected', 'superseded', 'cancelled'"
 
 delivery = Table(
@@ -305,6 +307,46 @@ flow = Table(
     Column("changed_at", _INSTANT, nullable=False),
 )
 """Whether a flow (`delivery/sales_order`) may send for a company: paused by a person, cut off by its circuit breaker, or neither."""
+
+match_proposal = Table(
+    "match_proposal",
+    metadata,
+    Column(
+        "kind",
+        Text,
+        CheckConstraint("kind in ('link', 'duplicate_in_salesforce', 'duplicate_in_d365')", name="kind"),
+        primary_key=True,
+    ),
+    Column("left_key", Text, primary_key=True, comment="account id; customer's key for doubles in D365"),
+    Column(
+        "right_key",
+        Text,
+        primary_key=True,
+        comment="customer's key, company|number; account id for doubles in Salesforce",
+    ),
+    Column("company", Text, nullable=False, server_default=""),
+    Column("probability", Double, nullable=False),
+    Column("weight", Numeric(12, 2), nullable=False, comment="bits"),
+    Column("found_by", Text, nullable=False),
+    Column("explanation", _JSON, nullable=False),
+    Column("left", _JSON, nullable=False),
+    Column("right", _JSON, nullable=False),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state in ('proposed', 'accepted', 'refused', 'withdrawn')", name="state"),
+        nullable=False,
+    ),
+    Column("first_seen", _INSTANT, nullable=False),
+    Column("last_seen", _INSTANT, nullable=False),
+    Column("decided_at", _INSTANT),
+    Column("decided_by", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("run_id", Text, nullable=False),
+    Column("searched", Text, Computed(_MATCH_SEARCHED, persisted=True), comment="what a search looks through"),
+    Index("ix_match_proposal_state", "state", "kind", text("weight desc"), "left_key"),
+)
+"""Who may be the same company. `withdrawn`: a later run no longer found it, and nobody had decided."""
 
 APPEND_ONLY = (attempt, attempt_result, decision)
 """Tables in which a trigger refuses every UPDATE, DELETE and TRUNCATE."""

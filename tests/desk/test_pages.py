@@ -21,6 +21,8 @@ from tests.desk.books import (
     keep_verdicts,
 )
 from tests.desk.refused import refused_order
+from tests.matching.parties import CONTOSO
+from tests.matching.test_matches_in_ledger import KINDS, NOW, a_proposal
 
 HOSTILE = {"script": SCRIPT, "formula": FORMULA, "right to left": RIGHT_TO_LEFT, "long": LONG}
 
@@ -215,3 +217,23 @@ def test_a_month_is_signed_and_reopened_from_the_page(desk: Served) -> None:
     assert desk.post("/periods/reopen", month | {"note": ""}).status_code == 422
     assert desk.post("/periods/reopen", month | {"note": "credit note"}).status_code == 303
     assert "credit note" in desk.get("/periods").text
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_proposal_is_shown_with_what_speaks_for_it_and_decided(desk: Served, kind: str) -> None:
+    matches = desk.desk.ledger.matches
+    found = [a_proposal(left={**CONTOSO, "name": HOSTILE[kind]}), a_proposal(left_key="001B")]
+    matches.record(found, KINDS, "run 1", NOW)
+
+    page = desk.get("/matches")
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+    assert "the same name" in page.text
+    assert "+9.7" in page.text
+    accept = desk.post("/matches/decide", {"pair": "link\n001A\nusmf|c-1", "action": "accept", "note": "asked"})
+    refuse = desk.post("/matches/decide", {"pair": "link\r\n001B\r\nusmf|c-1", "action": "refuse"})
+
+    assert (accept.status_code, refuse.status_code) == (303, 303)
+    assert matches.counts() == {"proposed": 0, "accepted": 1, "refused": 1, "withdrawn": 0}
+    assert [link.d365_key for link in desk.desk.ledger.crosswalk.links("customer")] == ["C-1"]
+    assert desk.post("/matches/decide", {"action": "accept"}).status_code == 422

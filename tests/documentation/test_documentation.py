@@ -53,7 +53,9 @@ def anchors_of(page: Path) -> set[str]:
 
 
 def test_the_readme_lists_every_variable_that_is_read_and_no_other() -> None:
-    settings = "".join((PROJECT / name).read_text(encoding="utf-8") for name in ("tieout/settings.py", "desk/settings.py"))
+    settings = "".join(
+        (PROJECT / name).read_text(encoding="utf-8") for name in ("tieout/settings.py", "desk/settings.py")
+    )
     read = set(re.findall(rf'"({VARIABLE.pattern})"', settings))
 
     assert set(VARIABLE.findall(README)) == read

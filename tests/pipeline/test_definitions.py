@@ -31,6 +31,7 @@ MADE = {
     "quality/quarantine",
     "crosswalk/customer",
     "crosswalk/sales_order",
+    "crosswalk/match_proposals",
     "reconciliation/customer",
     "reconciliation/sales_order",
     "reconciliation/breaks",

@@ -1,0 +1,136 @@
+"""Accounts and customers that share no key: who may be the same company, for a person to decide."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from assets import catalogue
+from assets.catalogue import outcome
+from resources.connections import LedgerResource
+from resources.workbench import WorkbenchResource
+from tieout.contract import Contract
+from tieout.crosswalk import not_deleted
+from tieout.matching import Kind, Proposal, propose
+from tieout.matching.proposals import PROPOSE_FROM
+from tieout.sql import literal, quoted
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+KINDS: tuple[Kind, ...] = ("link", "duplicate_in_salesforce", "duplicate_in_d365")
+NOBODY = "Tieout"
+# Contract field → column of a party. A tax number is one where the contract has a field of that name.
+_FROM_CONTRACT = ("name", "street", "city", "postal_code", "country", "phone", "email", "tax_number")
+
+
+class MatchingConfig(dg.Config):
+    """The review band. Nothing is linked without a person unless `accept_from` says so: a link makes values be written."""
+
+    propose_from: float = PROPOSE_FROM
+    """Probability from which a pair is proposed."""
+
+    accept_from: float = 1.01
+    """Probability from which a link is accepted without a person, where neither record has another proposal; above 1: never."""
+
+
+@dg.asset(
+    key=["crosswalk", "match_proposals"],
+    group_name=catalogue.CROSSWALK,
+    owners=[catalogue.OWNER],
+    kinds={"duckdb", "postgres"},
+    pool="lake",
+    deps=[["crosswalk", "customer"]],
+    description=(
+        "Accounts and customers that are linked to nobody and may be the same company, and records of one system that may be doubles: by exact rules, "
+        "then by a probabilistic model. Each proposal says what speaks for and against it. People accept or refuse them; refused ones are not proposed again."
+    ),
+)
+def match_proposals(
+    context: dg.AssetExecutionContext, config: MatchingConfig, workbench: WorkbenchResource, ledger: LedgerResource
+) -> dg.MaterializeResult[None]:
+    bench = workbench.bench()
+    bench.links()
+    found = proposals(bench.con, bench.contracts["customer"], config.propose_from)
+    with ledger.opened() as book:
+        states = book.matches.record(found, KINDS, context.run_id, datetime.now(UTC))
+        accepted = 0
+        for each in sure_links(found, config.accept_from):
+            if book.matches.get(each.kind, each.left_key, each.right_key).state == "proposed":
+                book.matches.accept(
+                    each.kind, each.left_key, each.right_key, who=NOBODY, note=f"above {config.accept_from}"
+                )
+                accepted += 1
+    by_kind = {kind: sum(each.kind == kind for each in found) for kind in KINDS}
+    return outcome(
+        f"{states.get('proposed', 0) - accepted:,} wait for a person, {accepted:,} accepted by the threshold",
+        rows=len(found),
+        **by_kind,
+        accepted=accepted,
+        refused_before=states.get("refused", 0),
+    )
+
+
+def proposals(con: "DuckDBPyConnection", contract: Contract, propose_from: float) -> list[Proposal]:
+    """Every proposal of today: links between records that have none, and doubles inside each system."""
+    con.execute(f"CREATE OR REPLACE TEMP VIEW match_account AS {accounts(contract)}")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW match_customer AS {customers(contract)}")
+    con.execute(
+        "CREATE OR REPLACE TEMP VIEW match_customer_unlinked AS SELECT * FROM match_customer AS party "
+        "ANTI JOIN crosswalk_customer AS linked ON linked.d365_lake_key = party.key"
+    )
+    linked = set(con.execute("SELECT salesforce_id, lower(company) FROM crosswalk_customer").fetchall())
+    links = [
+        each
+        for each in propose(con, "link", "match_account", "match_customer_unlinked", propose_from=propose_from)
+        # The account has its customer there; the other one may be a double, which is told below.
+        if (each.left_key, each.company.lower()) not in linked
+    ]
+    doubles = propose(con, "duplicate_in_salesforce", "match_account", propose_from=propose_from)
+    # The same party in two companies is no double: each company has customers of its own.
+    doubles += [
+        each
+        for each in propose(con, "duplicate_in_d365", "match_customer", propose_from=propose_from)
+        if each.left["company"] == each.right["company"]
+    ]
+    return links + doubles
+
+
+def sure_links(found: list[Proposal], accept_from: float) -> list[Proposal]:
+    """Links above the upper threshold of which neither record is in another proposal."""
+    links = [each for each in found if each.kind == "link"]
+    left = [each.left_key for each in links]
+    right = [each.right_key for each in links]
+    return [
+        each
+        for each in links
+        if each.probability >= accept_from and left.count(each.left_key) == 1 and right.count(each.right_key) == 1
+    ]
+
+
+def accounts(contract: Contract) -> str:
+    """SELECT of the accounts that are there, as parties."""
+    company = f"lower({quoted(contract.link.company)})" if contract.link.company else "''"
+    return (
+        f"SELECT _key AS key, coalesce({company}, '') AS company, _key AS number, {_columns(contract, 'salesforce')} "
+        f"FROM {contract.salesforce.table} WHERE {not_deleted(contract)}"
+    )
+
+
+def customers(contract: Contract) -> str:
+    """SELECT of the customers, as parties."""
+    company, number = (quoted(name) for name in contract.d365.key)
+    return (
+        f"SELECT _key AS key, lower({company}) AS company, {number} AS number, {_columns(contract, 'd365')} "
+        f"FROM {contract.d365.table}"
+    )
+
+
+def _columns(contract: Contract, system: str) -> str:
+    sources = {field.name: (field.salesforce if system == "salesforce" else field.d365) for field in contract.fields}
+    return ", ".join(
+        f"{quoted(column)}::VARCHAR AS {name}"
+        if (column := sources.get(name))
+        else f"{literal(None)}::VARCHAR AS {name}"
+        for name in _FROM_CONTRACT
+    )
