@@ -7,7 +7,8 @@ import dagster as dg
 
 from assets import catalogue
 from assets.catalogue import outcome
-from resources.connections import LedgerResource
+from resources.connections import LakeResource, LedgerResource
+from resources.lake import Lake
 from resources.workbench import WorkbenchResource
 from tieout.contract import Contract
 from tieout.crosswalk import not_deleted
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 KINDS: tuple[Kind, ...] = ("link", "duplicate_in_salesforce", "duplicate_in_d365")
 NOBODY = "Tieout"
+_DIGEST_KEY = ("crosswalk", "match_inputs")
 # Contract field → column of a party. A tax number is one where the contract has a field of that name.
 _FROM_CONTRACT = ("name", "street", "city", "postal_code", "country", "phone", "email", "tax_number")
 
@@ -47,11 +49,23 @@ class MatchingConfig(dg.Config):
     ),
 )
 def match_proposals(
-    context: dg.AssetExecutionContext, config: MatchingConfig, workbench: WorkbenchResource, ledger: LedgerResource
+    context: dg.AssetExecutionContext,
+    config: MatchingConfig,
+    workbench: WorkbenchResource,
+    lake: LakeResource,
+    ledger: LedgerResource,
 ) -> dg.MaterializeResult[None]:
+    import pyarrow as pa  # imported here: loading the definitions must not pay for it
+
     bench = workbench.bench()
     bench.links()
-    found = proposals(bench.con, bench.contracts["customer"], config.propose_from)
+    make_parties(bench.con, bench.contracts["customer"])
+    digest = f"{inputs_digest(bench.con)} from {config.propose_from}"
+    shelf = lake.lake()
+    if _digest_before(bench.con, shelf) == digest:
+        # The model takes seconds for thousands of records, and most runs change no name and no link.
+        return outcome("no account, customer or link has changed since the last proposals")
+    found = proposals(bench.con, config.propose_from)
     with ledger.opened() as book:
         states = book.matches.record(found, KINDS, context.run_id, datetime.now(UTC))
         accepted = 0
@@ -61,6 +75,7 @@ def match_proposals(
                     each.kind, each.left_key, each.right_key, who=NOBODY, note=f"above {config.accept_from}"
                 )
                 accepted += 1
+    shelf.replace(_DIGEST_KEY, pa.table({"digest": [digest]}))
     by_kind = {kind: sum(each.kind == kind for each in found) for kind in KINDS}
     return outcome(
         f"{states.get('proposed', 0) - accepted:,} wait for a person, {accepted:,} accepted by the threshold",
@@ -71,14 +86,8 @@ def match_proposals(
     )
 
 
-def proposals(con: "DuckDBPyConnection", contract: Contract, propose_from: float) -> list[Proposal]:
-    """Every proposal of today: links between records that have none, and doubles inside each system."""
-    con.execute(f"CREATE OR REPLACE TEMP VIEW match_account AS {accounts(contract)}")
-    con.execute(f"CREATE OR REPLACE TEMP VIEW match_customer AS {customers(contract)}")
-    con.execute(
-        "CREATE OR REPLACE TEMP VIEW match_customer_unlinked AS SELECT * FROM match_customer AS party "
-        "ANTI JOIN crosswalk_customer AS linked ON linked.d365_lake_key = party.key"
-    )
+def proposals(con: "DuckDBPyConnection", propose_from: float) -> list[Proposal]:
+    """Every proposal of today: links between records that have none, and doubles inside each system. Needs `make_parties`."""
     linked = set(con.execute("SELECT salesforce_id, lower(company) FROM crosswalk_customer").fetchall())
     links = [
         each
@@ -94,6 +103,35 @@ def proposals(con: "DuckDBPyConnection", contract: Contract, propose_from: float
         if each.left["company"] == each.right["company"]
     ]
     return links + doubles
+
+
+def make_parties(con: "DuckDBPyConnection", contract: Contract) -> None:
+    """Make the relations of accounts, of customers, and of customers that are linked to nobody."""
+    con.execute(f"CREATE OR REPLACE TEMP VIEW match_account AS {accounts(contract)}")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW match_customer AS {customers(contract)}")
+    con.execute(
+        "CREATE OR REPLACE TEMP VIEW match_customer_unlinked AS SELECT * FROM match_customer AS party "
+        "ANTI JOIN crosswalk_customer AS linked ON linked.d365_lake_key = party.key"
+    )
+
+
+def inputs_digest(con: "DuckDBPyConnection") -> str:
+    """Changes with every party and every link, whatever their order."""
+    selects = ("SELECT party FROM match_account AS party", "SELECT party FROM match_customer AS party")
+    links = "SELECT (salesforce_id, lower(company), d365_lake_key) FROM crosswalk_customer"
+    parts = [
+        con.execute(f"SELECT count(*), coalesce(sum(hash(row)::HUGEINT), 0) FROM ({select}) AS given (row)").fetchall()[
+            0
+        ]
+        for select in (*selects, links)
+    ]
+    return " ".join(f"{count}:{digest}" for count, digest in parts)
+
+
+def _digest_before(con: "DuckDBPyConnection", lake: Lake) -> str:
+    lake.register(con, "match_inputs_before", _DIGEST_KEY, empty={"digest": "VARCHAR"})
+    rows = con.execute("SELECT digest FROM match_inputs_before").fetchall()
+    return str(rows[0][0]) if rows else ""
 
 
 def sure_links(found: list[Proposal], accept_from: float) -> list[Proposal]:
