@@ -8,6 +8,7 @@ MEANINGS = {
     "table": "table of the contracts",
     "company": "D365 company (dataAreaId), lower case",
     "currency": "ISO 4217 code; amounts are never converted",
+    "month": "month in which an order is totalled, YYYY-MM: that of its close date, where only D365 has it of the day on which it was taken",
     "salesforce_id": "18-character Salesforce id",
     "salesforce_key": "18-character Salesforce id; empty where the record is only in D365",
     "d365_key": "number of the record in D365; empty where it is only in Salesforce",

@@ -4,13 +4,23 @@ Salesforce takes part with what the contract's scope admits (and, for customers,
 opportunity), D365 with everything that is not canceled. Quarantined records take part too: that they exist is known, only not what they say.
 """
 
-from tieout.contract import Contract, Contracts
+from collections.abc import Mapping
+
+from tieout.contract import Contract, Contracts, System
 from tieout.crosswalk import not_deleted
 from tieout.reconciliation.rows import Reason
 from tieout.reconciliation.sides import in_scope, is_live_in_salesforce, lines_of
 from tieout.sql import literal, quoted
 
 NO_COMPANY = "''"
+NO_MONTH = "''"
+
+# The date by which an order belongs to a month, the first that the contract reads and the record has: when the deal was closed, when the
+# order was taken.
+_ORDER_DATES: Mapping[System, tuple[str, ...]] = {
+    "salesforce": ("CloseDate",),
+    "d365": ("OrderCreationDateTime", "RequestedReceiptDate"),
+}
 
 
 def repeated_statement(name: str, contract: Contract) -> str:
@@ -63,6 +73,7 @@ SELECT record.salesforce_key, record.d365_lake_key, true AS is_primary,
     coalesce(opportunity.label, bad_opportunity.label, sales_order.number) AS label,
     CASE WHEN opportunity.is_in_scope THEN opportunity.amount END AS salesforce_amount,
     CASE WHEN NOT sales_order.is_canceled THEN sales_order.amount END AS d365_amount,
+    coalesce(opportunity.month, bad_opportunity.month, sales_order.month, bad_order.month, {NO_MONTH}) AS month,
     opportunity.account_id, coalesce(opportunity.lines, 0) AS lines,
     opportunity._key IS NOT NULL AND sales_order._key IS NOT NULL AS is_pair,
     bad_opportunity._key IS NOT NULL OR bad_order._key IS NOT NULL AS is_quarantined,
@@ -222,7 +233,7 @@ opportunity_here AS (
     FROM (
         SELECT DISTINCT ON (_key) _key, {in_scope(contract)} AS is_in_scope, {_lower(contract.link.company)} AS company,
             {quoted(contract.field("customer").salesforce or "")} AS account_id, cmp_currency AS currency,
-            {quoted(contract.field("amount").salesforce or "")} AS amount, {name} AS label,
+            {quoted(contract.field("amount").salesforce or "")} AS amount, {name} AS label, {_month(contract, "salesforce")} AS month,
             {quoted(side.version or "SystemModstamp")} AS changed_at
         FROM {side.table} WHERE {not_deleted(contract)}
     ) AS opportunity
@@ -240,7 +251,7 @@ def _order_here(contract: Contract) -> str:
     FROM (
         SELECT DISTINCT ON (_key) _key, lower({company}) AS company, {number} AS number, cmp_currency AS currency,
             coalesce(cmp_order_status = 'canceled', false) AS is_canceled, {created_at} AS created_at,
-            {_lower(contract.link.reference)} AS reference
+            {_month(contract, "d365")} AS month, {_lower(contract.link.reference)} AS reference
         FROM {contract.d365.table}
     ) AS sales_order
     LEFT JOIN sales_order_line_total AS line_total ON line_total.order_key = sales_order._key
@@ -254,7 +265,8 @@ def _quarantined_orders(contract: Contract) -> str:
     name = "Name" if "Name" in contract.salesforce.extra else None
     return f"""bad_opportunity AS (
     SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row",
-        nullif(lower(any_value({_received(contract.link.company)})), '') AS company, any_value({_received(name)}) AS label
+        nullif(lower(any_value({_received(contract.link.company)})), '') AS company, any_value({_received(name)}) AS label,
+        any_value({_received_month(contract, "salesforce")}) AS month
     FROM (
         SELECT _key, false AS is_by_line, "row"
         FROM quarantined_in_salesforce WHERE table_name = {literal(contract.salesforce.table)}
@@ -265,7 +277,7 @@ def _quarantined_orders(contract: Contract) -> str:
     GROUP BY _key
 ),
 bad_order AS (
-    SELECT _key, {_company_and_number(contract)}, is_by_line
+    SELECT _key, {_company_and_number(contract)}, is_by_line, {_received_month(contract, "d365")} AS month
     FROM (
         SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row"
         FROM (
@@ -359,6 +371,26 @@ LEFT JOIN ({first} 'd365') AS {d365} ON {d365}.key = record.d365_lake_key AND re
 def _received(column: str | None) -> str:
     """A value of a quarantined row, as it was received; some of a row that is wrong in one place can be read all the same."""
     return f'"row" ->> {literal(column)}' if column else "NULL::VARCHAR"
+
+
+def _month(contract: Contract, system: System) -> str:
+    """The month of the order date as `YYYY-MM`, in UTC; NULL where there is no such date."""
+    side = contract.salesforce if system == "salesforce" else contract.d365
+    days = []
+    for name in _ORDER_DATES[system]:
+        match side.extra.get(name):
+            case "date":
+                days.append(quoted(name))
+            case "instant":
+                days.append(f"({quoted(name)} AT TIME ZONE 'UTC')::DATE")
+    return f"strftime(coalesce({', '.join(days)}), '%Y-%m')" if days else "NULL::VARCHAR"
+
+
+def _received_month(contract: Contract, system: System) -> str:
+    """As `_month`, from a quarantined row: the beginning of a date as both systems write it."""
+    side = contract.salesforce if system == "salesforce" else contract.d365
+    received = [f"try_cast(left({_received(name)}, 10) AS DATE)" for name in _ORDER_DATES[system] if name in side.extra]
+    return f"strftime(coalesce({', '.join(received)}), '%Y-%m')" if received else "NULL::VARCHAR"
 
 
 def _lower(column: str | None) -> str:

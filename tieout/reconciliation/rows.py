@@ -74,7 +74,10 @@ class ReadTimes:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """The verdict on one record. Keys are `None` on the side that does not have it; amounts are in `currency`."""
+    """The verdict on one record. Keys are `None` on the side that does not have it; amounts are in `currency`.
+
+    `month` (`YYYY-MM`): the month in which an order is totalled, with its lines; empty where no date is known, `None` for customers.
+    """
 
     entity: str
     verdict: Verdict
@@ -87,6 +90,7 @@ class VerdictRow:
     d365_amount: Decimal | None
     fields: tuple[str, ...]
     reason: str | None
+    month: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
-"""The tie-out: what both systems say was sold, per company and currency, to the cent, and what the difference consists of.
+"""The tie-out: what both systems say was sold, per company, currency and month, to the cent, and what the difference consists of.
 
 Every amount comes from exactly one row of `sales_order_verdict`, so the bridge adds up to the difference by construction; all in DECIMAL.
+`month` (`YYYY-MM`, in UTC) is that of the order date: the close date of the opportunity, and of orders that have none in Salesforce the
+day on which D365 made them. A pair counts in the month of its Salesforce side, with both amounts. Empty where no date can be read.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,10 +35,10 @@ def part_statement() -> str:
     """Make `tie_out_part`: what each record adds to each side. A pair in two currencies adds to two totals."""
     zero = f"0::{MONEY_TYPE}"
     return f"""CREATE OR REPLACE TEMP TABLE tie_out_part AS
-SELECT company, currency, verdict, salesforce_key, d365_key, salesforce_amount AS salesforce, {zero} AS d365
+SELECT company, currency, month, verdict, salesforce_key, d365_key, salesforce_amount AS salesforce, {zero} AS d365
 FROM sales_order_verdict WHERE salesforce_amount IS NOT NULL
 UNION ALL
-SELECT company, d365_currency, verdict, salesforce_key, d365_key, {zero}, d365_amount
+SELECT company, d365_currency, month, verdict, salesforce_key, d365_key, {zero}, d365_amount
 FROM sales_order_verdict WHERE d365_amount IS NOT NULL"""
 
 
@@ -54,20 +56,20 @@ WITH told AS (
     LEFT JOIN sales_order_cause AS known ON known.salesforce_key IS NOT DISTINCT FROM part.salesforce_key
         AND known.d365_key IS NOT DISTINCT FROM part.d365_key AND known.company = part.company
 )
-SELECT company, currency, verdict, cause, is_explained, count(DISTINCT (salesforce_key, d365_key)) AS records,
+SELECT company, currency, month, verdict, cause, is_explained, count(DISTINCT (salesforce_key, d365_key)) AS records,
     {_sum("salesforce")} AS salesforce, {_sum("d365")} AS d365, {_sum("salesforce - d365")} AS difference
 FROM told
-GROUP BY company, currency, verdict, cause, is_explained"""
+GROUP BY company, currency, month, verdict, cause, is_explained"""
 
 
 def tie_out_statement() -> str:
     """Make `tie_out` from the bridge: `explained` is the part of the difference whose cause is known."""
     return f"""CREATE OR REPLACE TABLE tie_out AS
-SELECT company, currency, {_sum("salesforce")} AS salesforce, {_sum("d365")} AS d365, {_sum("difference")} AS difference,
+SELECT company, currency, month, {_sum("salesforce")} AS salesforce, {_sum("d365")} AS d365, {_sum("difference")} AS difference,
     coalesce({_sum("difference", "is_explained")}, 0::{MONEY_TYPE}) AS explained
 FROM tie_out_bridge
-GROUP BY company, currency
-ORDER BY company, currency"""
+GROUP BY company, currency, month
+ORDER BY company, currency, month"""
 
 
 def total(con: "DuckDBPyConnection") -> None:

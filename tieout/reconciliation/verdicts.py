@@ -46,7 +46,7 @@ judged AS (
 )
 SELECT 'customer' AS entity, {_verdict()} AS verdict, company, currency, salesforce_key, d365_key, label,
     NULL::DECIMAL(28,6) AS salesforce_amount, NULL::DECIMAL(28,6) AS d365_amount, coalesce(fields, []) AS fields,
-    {_reason()} AS reason, d365_lake_key, currency AS d365_currency
+    {_reason()} AS reason, d365_lake_key, currency AS d365_currency, NULL::VARCHAR AS month
 FROM judged"""
 
 
@@ -90,7 +90,7 @@ judged AS (
         AND account_state.account_id = record.account_id AND account_state.company = record.company
 )
 SELECT 'sales_order' AS entity, {_verdict()} AS verdict, company, currency, salesforce_key, d365_key, label, salesforce_amount,
-    d365_amount, coalesce(fields, []) AS fields, {_reason()} AS reason, d365_lake_key, d365_currency
+    d365_amount, coalesce(fields, []) AS fields, {_reason()} AS reason, d365_lake_key, d365_currency, month
 FROM judged"""
 
 
@@ -99,7 +99,7 @@ def line_verdict_statement() -> str:
     return f"""CREATE OR REPLACE TABLE sales_order_line_verdict AS
 WITH {_differing("SELECT salesforce_key, d365_key, field FROM sales_order_line_found WHERE kind <> 'case_or_blanks'")},
 judged AS (
-    SELECT line.*, orders.company, orders.currency, orders.is_recent, orders.d365_key AS order_number, differing.fields, CASE
+    SELECT line.*, orders.company, orders.currency, orders.month, orders.is_recent, orders.d365_key AS order_number, differing.fields, CASE
             WHEN line.d365_key IS NULL THEN {literal(Verdict.ONLY_IN_SALESFORCE)}
             WHEN line.salesforce_key IS NULL AND line.is_second THEN {literal(Verdict.DUPLICATE)}
             WHEN line.salesforce_key IS NULL THEN {literal(Verdict.ONLY_IN_D365)}
@@ -114,7 +114,7 @@ judged AS (
 )
 SELECT 'sales_order_line' AS entity, {_verdict()} AS verdict, company, currency, salesforce_key, d365_lot AS d365_key, label,
     salesforce_amount, d365_amount, coalesce(fields, []) AS fields, {_reason()} AS reason,
-    order_salesforce_key, order_number AS order_d365_key, line_number
+    order_salesforce_key, order_number AS order_d365_key, line_number, month
 FROM judged"""
 
 

@@ -213,7 +213,7 @@ judged AS (
 )
 SELECT 'customer' AS entity, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'in_flight' ELSE verdict END AS verdict, company, currency, salesforce_key, d365_key, label,
     NULL::DECIMAL(28,6) AS salesforce_amount, NULL::DECIMAL(28,6) AS d365_amount, coalesce(fields, []) AS fields,
-    CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason, d365_lake_key, currency AS d365_currency
+    CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason, d365_lake_key, currency AS d365_currency, NULL::VARCHAR AS month
 FROM judged;
 
 CREATE OR REPLACE TABLE customer_difference AS

@@ -88,7 +88,7 @@ opportunity_here AS (
     FROM (
         SELECT DISTINCT ON (_key) _key, NOT coalesce("IsDeleted", false) AND "cmp_stage" IS NOT DISTINCT FROM 'won' AS is_in_scope, nullif(lower("ERP_Company__c"), '') AS company,
             "AccountId" AS account_id, cmp_currency AS currency,
-            "Amount" AS amount, "Name" AS label,
+            "Amount" AS amount, "Name" AS label, strftime(coalesce("CloseDate"), '%Y-%m') AS month,
             "SystemModstamp" AS changed_at
         FROM opportunity WHERE NOT coalesce("IsDeleted", false)
     ) AS opportunity
@@ -99,14 +99,15 @@ order_here AS (
     FROM (
         SELECT DISTINCT ON (_key) _key, lower("dataAreaId") AS company, "SalesOrderNumber" AS number, cmp_currency AS currency,
             coalesce(cmp_order_status = 'canceled', false) AS is_canceled, "OrderCreationDateTime" AS created_at,
-            nullif(lower("CustomersOrderReference"), '') AS reference
+            strftime(coalesce(("OrderCreationDateTime" AT TIME ZONE 'UTC')::DATE, "RequestedReceiptDate"), '%Y-%m') AS month, nullif(lower("CustomersOrderReference"), '') AS reference
         FROM sales_order
     ) AS sales_order
     LEFT JOIN sales_order_line_total AS line_total ON line_total.order_key = sales_order._key
 ),
 bad_opportunity AS (
     SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row",
-        nullif(lower(any_value("row" ->> 'ERP_Company__c')), '') AS company, any_value("row" ->> 'Name') AS label
+        nullif(lower(any_value("row" ->> 'ERP_Company__c')), '') AS company, any_value("row" ->> 'Name') AS label,
+        any_value(strftime(coalesce(try_cast(left("row" ->> 'CloseDate', 10) AS DATE)), '%Y-%m')) AS month
     FROM (
         SELECT _key, false AS is_by_line, "row"
         FROM quarantined_in_salesforce WHERE table_name = 'opportunity'
@@ -117,7 +118,7 @@ bad_opportunity AS (
     GROUP BY _key
 ),
 bad_order AS (
-    SELECT _key, split_part(_key, '|', 1) AS company, coalesce("row" ->> 'SalesOrderNumber', substr(_key, strpos(_key, '|') + 1)) AS number, is_by_line
+    SELECT _key, split_part(_key, '|', 1) AS company, coalesce("row" ->> 'SalesOrderNumber', substr(_key, strpos(_key, '|') + 1)) AS number, is_by_line, strftime(coalesce(try_cast(left("row" ->> 'OrderCreationDateTime', 10) AS DATE), try_cast(left("row" ->> 'RequestedReceiptDate', 10) AS DATE)), '%Y-%m') AS month
     FROM (
         SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row"
         FROM (
@@ -182,6 +183,7 @@ SELECT record.salesforce_key, record.d365_lake_key, true AS is_primary,
     coalesce(opportunity.label, bad_opportunity.label, sales_order.number) AS label,
     CASE WHEN opportunity.is_in_scope THEN opportunity.amount END AS salesforce_amount,
     CASE WHEN NOT sales_order.is_canceled THEN sales_order.amount END AS d365_amount,
+    coalesce(opportunity.month, bad_opportunity.month, sales_order.month, bad_order.month, '') AS month,
     opportunity.account_id, coalesce(opportunity.lines, 0) AS lines,
     opportunity._key IS NOT NULL AND sales_order._key IS NOT NULL AS is_pair,
     bad_opportunity._key IS NOT NULL OR bad_order._key IS NOT NULL AS is_quarantined,
@@ -447,7 +449,7 @@ judged AS (
         AND account_state.account_id = record.account_id AND account_state.company = record.company
 )
 SELECT 'sales_order' AS entity, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'in_flight' ELSE verdict END AS verdict, company, currency, salesforce_key, d365_key, label, salesforce_amount,
-    d365_amount, coalesce(fields, []) AS fields, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason, d365_lake_key, d365_currency
+    d365_amount, coalesce(fields, []) AS fields, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason, d365_lake_key, d365_currency, month
 FROM judged;
 
 CREATE OR REPLACE TABLE sales_order_line_verdict AS
@@ -459,7 +461,7 @@ WITH differing AS (
     GROUP BY salesforce_key, d365_key
 ),
 judged AS (
-    SELECT line.*, orders.company, orders.currency, orders.is_recent, orders.d365_key AS order_number, differing.fields, CASE
+    SELECT line.*, orders.company, orders.currency, orders.month, orders.is_recent, orders.d365_key AS order_number, differing.fields, CASE
             WHEN line.d365_key IS NULL THEN 'only_in_salesforce'
             WHEN line.salesforce_key IS NULL AND line.is_second THEN 'duplicate'
             WHEN line.salesforce_key IS NULL THEN 'only_in_d365'
@@ -474,7 +476,7 @@ judged AS (
 )
 SELECT 'sales_order_line' AS entity, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'in_flight' ELSE verdict END AS verdict, company, currency, salesforce_key, d365_lot AS d365_key, label,
     salesforce_amount, d365_amount, coalesce(fields, []) AS fields, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason,
-    order_salesforce_key, order_number AS order_d365_key, line_number
+    order_salesforce_key, order_number AS order_d365_key, line_number, month
 FROM judged;
 
 CREATE OR REPLACE TABLE sales_order_difference AS

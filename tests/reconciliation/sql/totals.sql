@@ -1,8 +1,8 @@
 CREATE OR REPLACE TEMP TABLE tie_out_part AS
-SELECT company, currency, verdict, salesforce_key, d365_key, salesforce_amount AS salesforce, 0::DECIMAL(28,6) AS d365
+SELECT company, currency, month, verdict, salesforce_key, d365_key, salesforce_amount AS salesforce, 0::DECIMAL(28,6) AS d365
 FROM sales_order_verdict WHERE salesforce_amount IS NOT NULL
 UNION ALL
-SELECT company, d365_currency, verdict, salesforce_key, d365_key, 0::DECIMAL(28,6), d365_amount
+SELECT company, d365_currency, month, verdict, salesforce_key, d365_key, 0::DECIMAL(28,6), d365_amount
 FROM sales_order_verdict WHERE d365_amount IS NOT NULL;
 
 CREATE OR REPLACE TABLE tie_out_bridge AS
@@ -13,14 +13,14 @@ WITH told AS (
     LEFT JOIN sales_order_cause AS known ON known.salesforce_key IS NOT DISTINCT FROM part.salesforce_key
         AND known.d365_key IS NOT DISTINCT FROM part.d365_key AND known.company = part.company
 )
-SELECT company, currency, verdict, cause, is_explained, count(DISTINCT (salesforce_key, d365_key)) AS records,
+SELECT company, currency, month, verdict, cause, is_explained, count(DISTINCT (salesforce_key, d365_key)) AS records,
     sum(salesforce)::DECIMAL(28,6) AS salesforce, sum(d365)::DECIMAL(28,6) AS d365, sum(salesforce - d365)::DECIMAL(28,6) AS difference
 FROM told
-GROUP BY company, currency, verdict, cause, is_explained;
+GROUP BY company, currency, month, verdict, cause, is_explained;
 
 CREATE OR REPLACE TABLE tie_out AS
-SELECT company, currency, sum(salesforce)::DECIMAL(28,6) AS salesforce, sum(d365)::DECIMAL(28,6) AS d365, sum(difference)::DECIMAL(28,6) AS difference,
+SELECT company, currency, month, sum(salesforce)::DECIMAL(28,6) AS salesforce, sum(d365)::DECIMAL(28,6) AS d365, sum(difference)::DECIMAL(28,6) AS difference,
     coalesce(sum(difference) FILTER (is_explained)::DECIMAL(28,6), 0::DECIMAL(28,6)) AS explained
 FROM tie_out_bridge
-GROUP BY company, currency
-ORDER BY company, currency;
+GROUP BY company, currency, month
+ORDER BY company, currency, month;
