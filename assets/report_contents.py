@@ -307,7 +307,7 @@ class ReportContents:
         amounts = {
             key: (amount, currency)
             for key, amount, currency in self._rows(
-                "SELECT salesforce_key, salesforce_amount, currency FROM sales_order_verdict WHERE salesforce_key IS NOT NULL"
+                "SELECT salesforce_key, salesforce_amount, currency FROM sales_order_verdict WHERE salesforce_amount IS NOT NULL"
             )
         }
         labels = self._labels_by_salesforce_id()
