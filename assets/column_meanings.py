@@ -24,6 +24,9 @@ MEANINGS = {
     "candidates": "keys that all fit, so that none of them was linked",
     # What is different.
     "verdict": "matched, differs, only_in_salesforce, only_in_d365, duplicate, in_flight or quarantined",
+    "group_key": "names the records that belong together: the smallest Salesforce id of the group, of lines the opportunity line that is split",
+    "part_key": "the order, or order line, where its Salesforce record has another one to which it belongs first",
+    "note": "what belongs together, where the difference is one of a group",
     "fields": "names of the fields that differ",
     "reason": "why, in a sentence",
     "salesforce_amount": "amount of the opportunity",

@@ -75,9 +75,7 @@ class ReportContents:
             breaks=self._breaks(),
             duplicates=self._duplicates(),
             ambiguities=[
-                page.Ambiguity(entity, *row)
-                for entity in ENTITIES
-                for row in self._rows(f"SELECT side, key, candidates, reason FROM crosswalk_{entity}_open ORDER BY key")
+                page.Ambiguity(entity, *row) for entity in ENTITIES for row in self._rows(_AMBIGUITIES[entity])
             ],
             quarantine=self._quarantine(),
             deliveries=self._deliveries(dry_run),
@@ -379,6 +377,13 @@ def cents(amount: Decimal) -> str:
 
 _TIE_OUT = f"""SELECT company, currency, sum(salesforce)::{MONEY_TYPE}, sum(d365)::{MONEY_TYPE}, sum(explained)::{MONEY_TYPE}
 FROM tie_out GROUP BY company, currency ORDER BY ALL"""
+
+# What the crosswalk left open, without what turned out to be a group of orders.
+_AMBIGUITIES = {
+    "customer": "SELECT side, key, candidates, reason FROM crosswalk_customer_open ORDER BY key",
+    "sales_order": """SELECT side, key, candidates, reason FROM crosswalk_sales_order_open
+WHERE key NOT IN (SELECT salesforce_key FROM sales_order_group_row UNION SELECT d365_key FROM sales_order_group_row) ORDER BY key""",
+}
 
 _BRIDGE = """SELECT company, currency, cause, sum(difference), sum(records)::BIGINT, is_explained
 FROM tie_out_bridge GROUP BY company, currency, cause, is_explained HAVING sum(difference) <> 0 ORDER BY ALL"""

@@ -225,6 +225,8 @@ def _break_of_field(row: DifferenceRow, deliveries: DeliveryNotes, late: LateNot
 
 def _field_detail(row: DifferenceRow, cause: Cause, late: LateNotes | None) -> str:
     """Why the order was not brought to its opportunity; empty where that is no question."""
+    if row.note is not None:
+        return row.note
     if late is None or cause is not Cause.VALUE_DIFFERS:
         return ""
     if not late.is_amended_by_policy:

@@ -162,6 +162,7 @@ def test_orders_that_do_not_come_to_the_whole_differ_as_one_break_with_both_sums
         ("line.amount", "100", "110"),
         ("line.quantity", "10", "11"),
     ]
+    assert {one.detail for one in breaks(result)} == {TWO_ORDERS, Reason.SPLIT_LINE}
     assert delivered_again(result) == []
     assert bridge(result) == [("2026-03", "differs", "value_differs", 2, 100, 110)]
 

@@ -101,7 +101,8 @@ class VerdictRow:
 class DifferenceRow:
     """One field of one linked pair (of one pair of lines, where `line_key` is set) that is not the same on both sides.
 
-    `part_key`: the order (the line of an order), where its Salesforce record has another one to which it belongs first.
+    `part_key`: the order (the line of an order), where its Salesforce record has another one to which it belongs first. `note`: what
+    belongs together, where the difference is one of a group or of a split line.
     """
 
     entity: str
@@ -121,6 +122,7 @@ class DifferenceRow:
     damaged_side: str | None
     amount: Decimal | None
     part_key: str | None = None
+    note: str | None = None
 
 
 def verdicts_to_look_at(con: "DuckDBPyConnection", table: str) -> Iterator[VerdictRow]:

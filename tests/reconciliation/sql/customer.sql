@@ -219,7 +219,7 @@ FROM judged;
 CREATE OR REPLACE TABLE customer_difference AS
 SELECT 'customer' AS entity, verdict.company, verdict.currency, found.salesforce_key, verdict.d365_key, NULL::VARCHAR AS line_key,
     found.field, found.owner, found.on_difference, found.salesforce_stored, found.d365_stored, found.salesforce_compared,
-    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, NULL::VARCHAR AS part_key
+    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, NULL::VARCHAR AS part_key, NULL::VARCHAR AS note
 FROM customer_found AS found
 JOIN customer_verdict AS verdict
     ON verdict.salesforce_key = found.salesforce_key AND verdict.d365_lake_key = found.d365_key

@@ -620,7 +620,7 @@ FROM judged;
 CREATE OR REPLACE TABLE sales_order_difference AS
 SELECT 'sales_order' AS entity, verdict.company, verdict.currency, found.salesforce_key, verdict.d365_key, NULL::VARCHAR AS line_key,
     found.field, found.owner, found.on_difference, found.salesforce_stored, found.d365_stored, found.salesforce_compared,
-    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, CASE WHEN NOT grouped.owns_salesforce THEN verdict.d365_key END AS part_key
+    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, CASE WHEN NOT grouped.owns_salesforce THEN verdict.d365_key END AS part_key, grouped.reason AS note
 FROM sales_order_found AS found
 JOIN sales_order_verdict AS verdict
     ON verdict.salesforce_key = found.salesforce_key AND verdict.d365_lake_key = found.d365_key
@@ -630,7 +630,7 @@ WHERE verdict.verdict IN ('matched', 'differs');
 INSERT INTO sales_order_difference
 SELECT 'sales_order', verdict.company, verdict.currency, line.order_salesforce_key, verdict.d365_key, found.salesforce_key,
     found.field, found.owner, found.on_difference, found.salesforce_stored, found.d365_stored, found.salesforce_compared,
-    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, CASE WHEN line.is_further THEN line.d365_lot END
+    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, CASE WHEN line.is_further THEN line.d365_lot END, CASE WHEN line.is_split THEN 'the opportunity line is split over more than one order line' END
 FROM sales_order_line_found AS found
 JOIN sales_order_line_record AS line ON line.salesforce_key = found.salesforce_key AND line.d365_key = found.d365_key
 JOIN sales_order_verdict AS verdict
