@@ -21,6 +21,7 @@ _OF_THE_HEADER = {
     "CustomersOrderReference",
     "CustomerRequisitionNumber",
     "CurrencyCode",
+    "dataAreaId",
     "OrderCreationDateTime",
     "SalesOrderStatus",
 }
@@ -215,6 +216,35 @@ def test_a_free_delivery_that_is_repeated_is_a_duplicate_though_the_amounts_agre
     assert counted(compared(write)) == [("duplicate", 1), ("matched", 1)]
 
 
+def test_a_replacement_of_everything_that_costs_nothing_is_a_duplicate_though_the_amounts_agree():
+    def write(books: Books) -> None:
+        sold(books)
+        ordered(books, FIRST, 10)
+        ordered(books, "SO-2", 10, SalesPrice="0", LineAmount="0")
+
+    assert counted(compared(write)) == [("duplicate", 1), ("matched", 1)]
+
+
+def test_orders_that_agree_in_amount_and_not_in_quantity_differ_in_the_line():
+    def write(books: Books) -> None:
+        sold(books)
+        ordered(books, FIRST, 6)
+        ordered(books, "SO-2", 5, SalesPrice="8", LineAmount="40")
+
+    assert sorted(told(compared(write))) == [("line.quantity", "10", "11"), ("line.unit_price", "10", "8")]
+
+
+def test_an_order_of_another_company_is_no_part():
+    def write(books: Books) -> None:
+        sold(books)
+        ordered(books, FIRST, 6)
+        ordered(books, "SO-2", 4)
+        ordered(books, "SO-3", 4, dataAreaId="frrt")
+        books.rows["d365", "sales_order_line"][-1]["dataAreaId"] = "frrt"
+
+    assert counted(compared(write)) == [("duplicate", 1), ("matched", 2)]
+
+
 def test_two_orders_that_both_have_the_whole_and_neither_is_linked_stay_undecided():
     def write(books: Books) -> None:
         sold(books)
@@ -354,6 +384,37 @@ def test_a_cloned_opportunity_with_the_link_of_its_model_is_not_joined_to_it():
     result = compared(write)
     assert {row[3] for row in verdicts(result)} == {Reason.LINK_AMBIGUOUS}
     assert delivered_again(result) == []
+
+
+def test_a_stored_link_that_is_wrong_does_not_make_one_of_two_pairs_that_differ():
+    """Together, the two pairs would come to the whole."""
+
+    def write(books: Books) -> None:
+        sold(books, 1, 10, ERP_Order_Number__c=f"usmf/T-{opportunity_id(2)}")
+        sold(books, 2, 6)
+        books.known("sales_order", opportunity_id(1), "usmf", FIRST)
+        ordered(books, FIRST, 6, number=1)
+        ordered(books, f"T-{opportunity_id(2)}", 10, number=2)
+
+    result = compared(write)
+    assert counted(result) == [("differs", 2)]
+    assert result.rows("SELECT count(*) FROM sales_order_verdict WHERE group_key IS NOT NULL") == [(0,)]
+
+
+def test_two_pairs_that_agree_stay_two_though_one_order_names_the_other_opportunity():
+    def write(books: Books) -> None:
+        sold(books, 1, 10)
+        sold(books, 2, 6)
+        for number, quantity in ((1, 10), (2, 6)):
+            books.known("sales_order", opportunity_id(number), "usmf", f"SO-{number}")
+            ordered(books, f"SO-{number}", quantity, number=number)
+        books.rows["d365", "sales_order"][0]["CustomersOrderReference"] = opportunity_id(2)
+
+    result = compared(write)
+    assert verdicts(result) == [
+        ("matched", opportunity_id(1), "SO-1", None),
+        ("matched", opportunity_id(2), "SO-2", None),
+    ]
 
 
 def test_one_purchase_order_number_joins_nothing():

@@ -7,14 +7,15 @@ What joins an opportunity to an order, beside the link of the crosswalk:
 - the *stored link* of the opportunity, where the crosswalk could make no link of it. It counts only where it makes the sums agree: a
   cloned opportunity has the link of the one that it was cloned from.
 
-Nothing else joins: two records with one purchase order number, customer or amount stay two. A group is a connected component of these
-joins with more than one record on a side. Only records take part that are won, not canceled, readable and there once, in one currency and
-company.
+Nothing else joins: two records with one purchase order number, customer or amount stay two, and so do two linked pairs that agree, unless a
+line of one is on the order of the other. A group is a connected component of these joins with more than one record on a side. Only records
+take part that are won, not canceled, readable and there once, in one currency and company; an order without lines delivers nothing.
 
 A group is *whole* where the amounts of its orders come to those of its opportunities within the contract's tolerance, and the quantities of
-the lines do, too. An order beyond the linked one that has the whole amount all by itself repeats the delivery; it is taken out first and
-stays a duplicate. What is left and still does not come to the whole differs, as a group: one difference, with both sums. Where no order is
-linked and one of several has the whole amount, nothing is decided: the link stays ambiguous.
+the lines do, too. Of one that is not, an order beyond the linked one that has the whole amount all by itself (the whole quantity, if it costs
+nothing) repeats the delivery: it is taken out and stays a duplicate. What is left and still does not come to the whole amount differs, as a
+group: one difference, with both sums. Where no order is linked and one of several has the whole amount, nothing is decided: the link stays
+ambiguous. Quantities are told line by line (`lines.py`), every other field of header and lines member by member.
 
 An opportunity that any order names is never delivered again, whether its group could be judged or not.
 """
@@ -40,7 +41,7 @@ QUANTITY = "quantity"
 def find_groups(con: "DuckDBPyConnection", contracts: Contracts) -> None:
     """Make the groups of orders. Needs `link_orders` to have run, and `sales_order_repeated` to be there.
 
-    Makes the tables `sales_order_named(salesforce_key, d365_key, is_sure)`, what the keys join beyond the links; and
+    Makes the tables `sales_order_named(salesforce_key, d365_key, is_sure, is_by_line)`, what the keys join beyond the links; and
     `sales_order_group_row`, one row for each opportunity and order of a group that are joined: `group_key` is the smallest Salesforce id
     of the group, `owns_salesforce` and `owns_d365` mark the one row in which the amount of the opportunity, of the order, is counted.
     """
@@ -56,7 +57,7 @@ def statements(contracts: Contracts) -> tuple[str, ...]:
         named_statement(contracts),
         _opportunity_statement(contracts),
         _order_statement(contracts),
-        _edge_statement(),
+        _edge_statement(contracts),
         _name_statement("every"),
         total_statement("every", contracts),
         # Without what only a stored link says, and without the orders that repeat a delivery.
@@ -88,7 +89,7 @@ def named_statement(contracts: Contracts) -> str:
             )
         )
     if lines.link.reference:
-        joins.append(f"""SELECT DISTINCT sf._parent_key AS salesforce_key, d365._parent_key AS d365_key, true AS is_sure
+        joins.append(f"""SELECT DISTINCT sf._parent_key AS salesforce_key, d365._parent_key AS d365_key, true AS is_sure, true AS is_by_line
     FROM (
         SELECT _parent_key, lower({quoted(lines.link.reference)}) AS reference FROM {lines.d365.table} WHERE {is_live_in_d365(lines)}
     ) AS d365
@@ -96,17 +97,17 @@ def named_statement(contracts: Contracts) -> str:
         ON sf.reference = d365.reference
     ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = sf._parent_key AND linked.d365_lake_key = d365._parent_key""")
     if link.stored:
-        joins.append(f"""SELECT sf._key, d365._key, false
+        joins.append(f"""SELECT sf._key, d365._key, false, false
     FROM {contract.salesforce.table} AS sf
     JOIN {contract.d365.table} AS d365 ON lower(sf.{quoted(link.stored)}) = lower(d365.{company} || '/' || d365.{number})
-    ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = sf._key AND linked.d365_lake_key = d365._key""")
-    nothing = "SELECT NULL::VARCHAR AS salesforce_key, NULL::VARCHAR AS d365_key, false AS is_sure WHERE false"
+    ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = sf._key""")
+    nothing = "SELECT NULL::VARCHAR AS salesforce_key, NULL::VARCHAR AS d365_key, false AS is_sure, false AS is_by_line WHERE false"
     joined = "\n    UNION ALL\n    ".join(joins or [nothing])
     return f"""CREATE OR REPLACE TEMP TABLE sales_order_named AS
-SELECT joined.salesforce_key, joined.d365_key, bool_or(joined.is_sure) AS is_sure
+SELECT joined.salesforce_key, joined.d365_key, bool_or(joined.is_sure) AS is_sure, bool_or(joined.is_by_line) AS is_by_line
 FROM (
     {joined}
-) AS joined (salesforce_key, d365_key, is_sure)
+) AS joined (salesforce_key, d365_key, is_sure, is_by_line)
 SEMI JOIN {contract.salesforce.table} AS opportunity ON opportunity._key = joined.salesforce_key
 SEMI JOIN {contract.d365.table} AS sales_order ON sales_order._key = joined.d365_key
 GROUP BY joined.salesforce_key, joined.d365_key"""
@@ -162,9 +163,10 @@ WHERE edge.is_sure AND NOT component.is_whole"""
 
 
 def repeating_statement(contracts: Contracts) -> str:
-    """Make `repeating_order(d365_key, group_key)`: orders of components that are not whole, with the whole amount by themselves.
+    """Make `repeating_order(d365_key, group_key)`: orders of components that are not whole, with the whole by themselves.
 
-    The linked order is none of them; where nothing is linked, every one that has the whole amount is.
+    That is the whole amount; for an order that costs nothing, the whole quantity. The linked order is none of them; where nothing is linked,
+    every one that has the whole is.
     """
     amount = compared_field(contracts["sales_order"].field("amount"))
     quantity = compared_field(lines_of(contracts["sales_order"]).field(QUANTITY))
@@ -179,8 +181,9 @@ JOIN (
     SELECT d365_key, amount AS {amount.compared}, quantity AS {quantity.compared} FROM grouped_order
 ) AS d365 ON d365.d365_key = edge.d365_key
 ANTI JOIN (SELECT d365_key FROM sure_edge WHERE is_linked) AS linked ON linked.d365_key = edge.d365_key
-WHERE sf.orders > 1 AND NOT sf.is_whole AND NOT {differs(amount)}
-    AND (sf.{amount.compared} <> 0 OR NOT {differs(quantity)})"""
+WHERE sf.orders > 1 AND NOT sf.is_whole AND (
+        (sf.{amount.compared} <> 0 AND NOT {differs(amount)}) OR (d365.{amount.compared} = 0 AND NOT {differs(quantity)})
+    )"""
 
 
 def unrepeated_edge_statement() -> str:
@@ -281,7 +284,7 @@ JOIN {edges}_label AS label ON label.salesforce_key = nearer.salesforce_key AND 
 
 
 def _named_by(contract: Contract, name: str) -> str:
-    return f"""SELECT sf._key, d365._key, true
+    return f"""SELECT sf._key, d365._key, true, false
     FROM (SELECT _key, {name} AS name FROM {contract.d365.table}) AS d365
     LEFT JOIN crosswalk_sales_order AS linked ON linked.d365_lake_key = d365._key AND lower(linked.salesforce_id) = d365.name
     JOIN {contract.salesforce.table} AS sf ON lower(sf._key) = d365.name
@@ -347,19 +350,24 @@ ANTI JOIN sales_order_repeated AS repeated ON repeated._key = sales_order._key
 WHERE cmp_order_status IS DISTINCT FROM 'canceled'"""
 
 
-def _edge_statement() -> str:
+def _edge_statement(contracts: Contracts) -> str:
     """Make `every_edge(salesforce_key, d365_key, is_linked, is_sure)`.
 
-    A record whose own link leads to one that cannot be a member is none either: it is judged with that one.
+    A record whose own link leads to one that cannot be a member is none either: it is judged with that one. Nor does a header join
+    two records that both agree with the one that they are linked with: whatever it names, each delivery is there.
     """
-    return """CREATE OR REPLACE TEMP TABLE every_edge AS
+    amount = compared_field(contracts["sales_order"].field("amount"))
+    quantity = compared_field(lines_of(contracts["sales_order"]).field(QUANTITY))
+    sums = f"amount AS {amount.compared}, quantity AS {quantity.compared}"
+    return f"""CREATE OR REPLACE TEMP TABLE every_edge AS
 WITH link AS (
-    SELECT linked.salesforce_id AS salesforce_key, linked.d365_lake_key AS d365_key,
-        coalesce(opportunity.currency = sales_order.currency, false) AS is_good
+    SELECT linked.salesforce_id AS salesforce_key, linked.d365_lake_key AS d365_key, linked.company,
+        coalesce(sf.currency = d365.currency, false) AS is_good,
+        coalesce(sf.currency = d365.currency AND NOT {differs(amount)} AND NOT {differs(quantity)}, false) AS is_even
     FROM crosswalk_sales_order AS linked
-    LEFT JOIN grouped_opportunity AS opportunity ON opportunity.salesforce_key = linked.salesforce_id
-    LEFT JOIN grouped_order AS sales_order ON sales_order.d365_key = linked.d365_lake_key
-    WHERE opportunity.salesforce_key IS NOT NULL OR sales_order.d365_key IS NOT NULL
+    LEFT JOIN (SELECT salesforce_key, currency, {sums} FROM grouped_opportunity) AS sf ON sf.salesforce_key = linked.salesforce_id
+    LEFT JOIN (SELECT d365_key, currency, {sums} FROM grouped_order) AS d365 ON d365.d365_key = linked.d365_lake_key
+    WHERE sf.salesforce_key IS NOT NULL OR d365.d365_key IS NOT NULL
 )
 SELECT salesforce_key, d365_key, true AS is_linked, true AS is_sure FROM link WHERE is_good
 UNION ALL
@@ -367,5 +375,8 @@ SELECT named.salesforce_key, named.d365_key, false, named.is_sure
 FROM sales_order_named AS named
 JOIN grouped_opportunity AS opportunity ON opportunity.salesforce_key = named.salesforce_key
 JOIN grouped_order AS sales_order ON sales_order.d365_key = named.d365_key AND sales_order.currency = opportunity.currency
-ANTI JOIN (SELECT * FROM link WHERE NOT is_good) AS bad_link ON bad_link.salesforce_key = named.salesforce_key
-ANTI JOIN (SELECT * FROM link WHERE NOT is_good) AS bad_link ON bad_link.d365_key = named.d365_key"""
+LEFT JOIN link AS of_opportunity ON of_opportunity.salesforce_key = named.salesforce_key
+LEFT JOIN link AS of_order ON of_order.d365_key = named.d365_key
+WHERE coalesce(of_opportunity.is_good, true) AND coalesce(of_order.is_good, true)
+    AND coalesce(of_opportunity.company = sales_order.company, true)
+    AND (named.is_by_line OR NOT (coalesce(of_opportunity.is_even, false) AND coalesce(of_order.is_even, false)))"""

@@ -1,19 +1,19 @@
 CREATE OR REPLACE TEMP TABLE sales_order_named AS
-SELECT joined.salesforce_key, joined.d365_key, bool_or(joined.is_sure) AS is_sure
+SELECT joined.salesforce_key, joined.d365_key, bool_or(joined.is_sure) AS is_sure, bool_or(joined.is_by_line) AS is_by_line
 FROM (
-    SELECT sf._key, d365._key, true
+    SELECT sf._key, d365._key, true, false
     FROM (SELECT _key, nullif(lower("CustomersOrderReference"), '') AS name FROM sales_order) AS d365
     LEFT JOIN crosswalk_sales_order AS linked ON linked.d365_lake_key = d365._key AND lower(linked.salesforce_id) = d365.name
     JOIN opportunity AS sf ON lower(sf._key) = d365.name
     WHERE linked.d365_lake_key IS NULL
     UNION ALL
-    SELECT sf._key, d365._key, true
+    SELECT sf._key, d365._key, true, false
     FROM (SELECT _key, CASE WHEN starts_with(lower("SalesOrderNumber"), 't-') THEN substr(lower("SalesOrderNumber"), 3) END AS name FROM sales_order) AS d365
     LEFT JOIN crosswalk_sales_order AS linked ON linked.d365_lake_key = d365._key AND lower(linked.salesforce_id) = d365.name
     JOIN opportunity AS sf ON lower(sf._key) = d365.name
     WHERE linked.d365_lake_key IS NULL
     UNION ALL
-    SELECT DISTINCT sf._parent_key AS salesforce_key, d365._parent_key AS d365_key, true AS is_sure
+    SELECT DISTINCT sf._parent_key AS salesforce_key, d365._parent_key AS d365_key, true AS is_sure, true AS is_by_line
     FROM (
         SELECT _parent_key, lower("OrderLineReference") AS reference FROM sales_order_line WHERE lower(coalesce("SalesOrderLineStatus", '')) <> 'canceled'
     ) AS d365
@@ -21,11 +21,11 @@ FROM (
         ON sf.reference = d365.reference
     ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = sf._parent_key AND linked.d365_lake_key = d365._parent_key
     UNION ALL
-    SELECT sf._key, d365._key, false
+    SELECT sf._key, d365._key, false, false
     FROM opportunity AS sf
     JOIN sales_order AS d365 ON lower(sf."ERP_Order_Number__c") = lower(d365."dataAreaId" || '/' || d365."SalesOrderNumber")
-    ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = sf._key AND linked.d365_lake_key = d365._key
-) AS joined (salesforce_key, d365_key, is_sure)
+    ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = sf._key
+) AS joined (salesforce_key, d365_key, is_sure, is_by_line)
 SEMI JOIN opportunity AS opportunity ON opportunity._key = joined.salesforce_key
 SEMI JOIN sales_order AS sales_order ON sales_order._key = joined.d365_key
 GROUP BY joined.salesforce_key, joined.d365_key;
@@ -130,12 +130,13 @@ WHERE cmp_order_status IS DISTINCT FROM 'canceled';
 
 CREATE OR REPLACE TEMP TABLE every_edge AS
 WITH link AS (
-    SELECT linked.salesforce_id AS salesforce_key, linked.d365_lake_key AS d365_key,
-        coalesce(opportunity.currency = sales_order.currency, false) AS is_good
+    SELECT linked.salesforce_id AS salesforce_key, linked.d365_lake_key AS d365_key, linked.company,
+        coalesce(sf.currency = d365.currency, false) AS is_good,
+        coalesce(sf.currency = d365.currency AND NOT coalesce(abs(sf."cmp_amount" - d365."cmp_amount") > 0.01, sf."cmp_amount" IS DISTINCT FROM d365."cmp_amount") AND NOT sf."cmp_quantity" IS DISTINCT FROM d365."cmp_quantity", false) AS is_even
     FROM crosswalk_sales_order AS linked
-    LEFT JOIN grouped_opportunity AS opportunity ON opportunity.salesforce_key = linked.salesforce_id
-    LEFT JOIN grouped_order AS sales_order ON sales_order.d365_key = linked.d365_lake_key
-    WHERE opportunity.salesforce_key IS NOT NULL OR sales_order.d365_key IS NOT NULL
+    LEFT JOIN (SELECT salesforce_key, currency, amount AS "cmp_amount", quantity AS "cmp_quantity" FROM grouped_opportunity) AS sf ON sf.salesforce_key = linked.salesforce_id
+    LEFT JOIN (SELECT d365_key, currency, amount AS "cmp_amount", quantity AS "cmp_quantity" FROM grouped_order) AS d365 ON d365.d365_key = linked.d365_lake_key
+    WHERE sf.salesforce_key IS NOT NULL OR d365.d365_key IS NOT NULL
 )
 SELECT salesforce_key, d365_key, true AS is_linked, true AS is_sure FROM link WHERE is_good
 UNION ALL
@@ -143,8 +144,11 @@ SELECT named.salesforce_key, named.d365_key, false, named.is_sure
 FROM sales_order_named AS named
 JOIN grouped_opportunity AS opportunity ON opportunity.salesforce_key = named.salesforce_key
 JOIN grouped_order AS sales_order ON sales_order.d365_key = named.d365_key AND sales_order.currency = opportunity.currency
-ANTI JOIN (SELECT * FROM link WHERE NOT is_good) AS bad_link ON bad_link.salesforce_key = named.salesforce_key
-ANTI JOIN (SELECT * FROM link WHERE NOT is_good) AS bad_link ON bad_link.d365_key = named.d365_key;
+LEFT JOIN link AS of_opportunity ON of_opportunity.salesforce_key = named.salesforce_key
+LEFT JOIN link AS of_order ON of_order.d365_key = named.d365_key
+WHERE coalesce(of_opportunity.is_good, true) AND coalesce(of_order.is_good, true)
+    AND coalesce(of_opportunity.company = sales_order.company, true)
+    AND (named.is_by_line OR NOT (coalesce(of_opportunity.is_even, false) AND coalesce(of_order.is_even, false)));
 
 CREATE OR REPLACE TEMP TABLE every_label AS
 SELECT DISTINCT salesforce_key, salesforce_key AS group_key FROM every_edge;
@@ -238,8 +242,9 @@ JOIN (
     SELECT d365_key, amount AS "cmp_amount", quantity AS "cmp_quantity" FROM grouped_order
 ) AS d365 ON d365.d365_key = edge.d365_key
 ANTI JOIN (SELECT d365_key FROM sure_edge WHERE is_linked) AS linked ON linked.d365_key = edge.d365_key
-WHERE sf.orders > 1 AND NOT sf.is_whole AND NOT coalesce(abs(sf."cmp_amount" - d365."cmp_amount") > 0.01, sf."cmp_amount" IS DISTINCT FROM d365."cmp_amount")
-    AND (sf."cmp_amount" <> 0 OR NOT sf."cmp_quantity" IS DISTINCT FROM d365."cmp_quantity");
+WHERE sf.orders > 1 AND NOT sf.is_whole AND (
+        (sf."cmp_amount" <> 0 AND NOT coalesce(abs(sf."cmp_amount" - d365."cmp_amount") > 0.01, sf."cmp_amount" IS DISTINCT FROM d365."cmp_amount")) OR (d365."cmp_amount" = 0 AND NOT sf."cmp_quantity" IS DISTINCT FROM d365."cmp_quantity")
+    );
 
 CREATE OR REPLACE TEMP TABLE unrepeated_edge AS
 SELECT edge.* FROM sure_edge AS edge ANTI JOIN repeating_order AS repeating ON repeating.d365_key = edge.d365_key;
