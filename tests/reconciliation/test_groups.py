@@ -304,6 +304,17 @@ def test_the_other_fields_are_compared_member_by_member_with_a_break_of_its_own_
     assert [row[3:] for row in bridge(result)] == [(2, 100, 100)]
 
 
+def test_the_money_of_a_group_is_one_part_of_the_bridge_though_one_member_differs_in_a_text():
+    def write(books: Books) -> None:
+        sold(books)
+        ordered(books, FIRST, 6)
+        ordered(books, "SO-2", 4, CustomerRequisitionNumber="PO-1-B")
+
+    result = compared(write)
+    assert counted(result) == [("differs", 1), ("matched", 1)]
+    assert bridge(result) == [("2026-03", "differs", "value_differs", 2, 100, 100)]
+
+
 def test_a_group_of_which_one_member_was_changed_during_the_reads_is_in_flight_as_a_whole():
     def write(books: Books) -> None:
         sold(books)
