@@ -8,6 +8,7 @@ MEANINGS = {
     "table": "table of the contracts",
     "company": "D365 company (dataAreaId), lower case",
     "currency": "ISO 4217 code; amounts are never converted",
+    "month": "month in which an order is totalled, YYYY-MM: that of its close date, where only D365 has it of the day on which it was taken",
     "salesforce_id": "18-character Salesforce id",
     "salesforce_key": "18-character Salesforce id; empty where the record is only in D365",
     "d365_key": "number of the record in D365; empty where it is only in Salesforce",
@@ -23,6 +24,9 @@ MEANINGS = {
     "candidates": "keys that all fit, so that none of them was linked",
     # What is different.
     "verdict": "matched, differs, only_in_salesforce, only_in_d365, duplicate, in_flight or quarantined",
+    "group_key": "names the records that belong together: the smallest Salesforce id of the group, of lines the opportunity line that is split",
+    "part_key": "the order, or order line, where its Salesforce record has another one to which it belongs first",
+    "note": "what belongs together, where the difference is one of a group",
     "fields": "names of the fields that differ",
     "reason": "why, in a sentence",
     "salesforce_amount": "amount of the opportunity",

@@ -46,7 +46,7 @@ _KEPT = {
 }
 _PROMISES = {
     "customer": "A verdict for every account and customer that take part, and every field that differs, with both values as stored and as compared.",
-    "sales_order": "A verdict for every won opportunity and every sales order, header and lines, both directions, with every field that differs; totals per company and currency, exact to the last decimal.",
+    "sales_order": "A verdict for every won opportunity and every sales order, header and lines, both directions, with every field that differs; totals per company, currency and month, exact to the last decimal.",
 }
 
 

@@ -15,6 +15,7 @@ from resources.ledger.delivery_queries import DeliveryFilter
 from resources.workbench import Workbench, duckdb_connection, quarantine_key
 from tieout import report as page
 from tieout.breaks import Cause
+from tieout.canonical import MONEY_TYPE
 from tieout.contract import Contracts
 from tieout.delivery import State
 from tieout.intended import salesforce_id_of
@@ -49,9 +50,12 @@ class ReportContents:
             run_id=self._run_id,
             as_of=now,
             sources=[self._source(system, addresses[system]) for system in ("salesforce", "d365")],
-            tie_out=[
-                page.TieOut(*row)
-                for row in self._rows("SELECT company, currency, salesforce, d365, explained FROM tie_out ORDER BY ALL")
+            tie_out=[page.TieOut(*row) for row in self._rows(_TIE_OUT)],
+            months=[
+                page.MonthTieOut(*row)
+                for row in self._rows(
+                    "SELECT company, currency, month, salesforce, d365, explained FROM tie_out ORDER BY ALL"
+                )
             ],
             bridge=[page.BridgePart(*row) for row in self._rows(_BRIDGE)],
             verdicts=[
@@ -71,9 +75,7 @@ class ReportContents:
             breaks=self._breaks(),
             duplicates=self._duplicates(),
             ambiguities=[
-                page.Ambiguity(entity, *row)
-                for entity in ENTITIES
-                for row in self._rows(f"SELECT side, key, candidates, reason FROM crosswalk_{entity}_open ORDER BY key")
+                page.Ambiguity(entity, *row) for entity in ENTITIES for row in self._rows(_AMBIGUITIES[entity])
             ],
             quarantine=self._quarantine(),
             deliveries=self._deliveries(dry_run),
@@ -303,7 +305,7 @@ class ReportContents:
         amounts = {
             key: (amount, currency)
             for key, amount, currency in self._rows(
-                "SELECT salesforce_key, salesforce_amount, currency FROM sales_order_verdict WHERE salesforce_key IS NOT NULL"
+                "SELECT salesforce_key, salesforce_amount, currency FROM sales_order_verdict WHERE salesforce_amount IS NOT NULL"
             )
         }
         labels = self._labels_by_salesforce_id()
@@ -372,6 +374,16 @@ def cents(amount: Decimal) -> str:
     places = max(2, -int(exact.as_tuple().exponent))
     return f"{exact:.{places}f}"
 
+
+_TIE_OUT = f"""SELECT company, currency, sum(salesforce)::{MONEY_TYPE}, sum(d365)::{MONEY_TYPE}, sum(explained)::{MONEY_TYPE}
+FROM tie_out GROUP BY company, currency ORDER BY ALL"""
+
+# What the crosswalk left open, without what turned out to be a group of orders.
+_AMBIGUITIES = {
+    "customer": "SELECT side, key, candidates, reason FROM crosswalk_customer_open ORDER BY key",
+    "sales_order": """SELECT side, key, candidates, reason FROM crosswalk_sales_order_open
+WHERE key NOT IN (SELECT salesforce_key FROM sales_order_group_row UNION SELECT d365_key FROM sales_order_group_row) ORDER BY key""",
+}
 
 _BRIDGE = """SELECT company, currency, cause, sum(difference), sum(records)::BIGINT, is_explained
 FROM tie_out_bridge GROUP BY company, currency, cause, is_explained HAVING sum(difference) <> 0 ORDER BY ALL"""

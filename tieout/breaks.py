@@ -147,8 +147,9 @@ def breaks_of(
     """
     for verdict in verdicts:
         # A record that differs in its fields is told field by field below; one with a reason is told as a whole.
+        # Of a group, the reason says what belongs together, not what is wrong.
         if verdict.verdict in (Verdict.MATCHED, Verdict.IN_FLIGHT) or (
-            verdict.verdict is Verdict.DIFFERS and verdict.reason is None
+            verdict.verdict is Verdict.DIFFERS and (verdict.reason is None or verdict.group_key is not None)
         ):
             continue
         yield _break_of_record(verdict, deliveries, late)
@@ -199,6 +200,8 @@ def _break_of_field(row: DifferenceRow, deliveries: DeliveryNotes, late: LateNot
         row, note, is_amended=follows is not None and follows.obstacles.get(row.salesforce_key) == ""
     )
     key = row.salesforce_key if row.line_key is None else f"{row.salesforce_key}/{row.line_key}"
+    if row.part_key is not None:
+        key = f"{key}/{row.part_key}"
     return Break(
         identity=identity_of(row.entity, row.company, key, row.field),
         entity=row.entity,
@@ -222,6 +225,8 @@ def _break_of_field(row: DifferenceRow, deliveries: DeliveryNotes, late: LateNot
 
 def _field_detail(row: DifferenceRow, cause: Cause, late: LateNotes | None) -> str:
     """Why the order was not brought to its opportunity; empty where that is no question."""
+    if row.note is not None:
+        return row.note
     if late is None or cause is not Cause.VALUE_DIFFERS:
         return ""
     if not late.is_amended_by_policy:
@@ -285,6 +290,7 @@ def cause_of_field(row: DifferenceRow, note: DeliveryNote | None, *, is_amended:
 _CAUSES_BY_REASON: tuple[tuple[Reason, Cause], ...] = (
     (Reason.LINK_AMBIGUOUS, Cause.LINK_UNCLEAR),
     (Reason.LINK_TAKEN, Cause.LINK_UNCLEAR),
+    (Reason.ON_AN_ORDER, Cause.LINK_UNCLEAR),
     (Reason.LINK_BROKEN, Cause.DELIVERED_AND_GONE),
     (Reason.NO_COMPANY, Cause.CANNOT_BE_DELIVERED),
     (Reason.NO_ACCOUNT, Cause.CANNOT_BE_DELIVERED),

@@ -84,7 +84,7 @@ class Books:
         return self._add("salesforce", "opportunity", {
             "Id": opportunity_id(number), "Name": f"Deal {number}", "AccountId": account_id(1), "StageName": "Closed Won",
             "Amount": amount, "CurrencyIsoCode": "USD", "ERP_Company__c": "usmf", "PO_Number__c": f"PO-{number}",
-            "Requested_Ship_Date__c": "2026-04-01", "IsWon": "true", "IsDeleted": "false", "SystemModstamp": BEFORE,
+            "CloseDate": "2026-03-01", "Requested_Ship_Date__c": "2026-04-01", "IsWon": "true", "IsDeleted": "false", "SystemModstamp": BEFORE,
         }, changes)  # fmt: skip
 
     def line(self, number: int = 1, line: int = 1, **changes: Text) -> dict[str, Text]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.reconciliation.books import the_contracts, with_policy
 from tieout.crosswalk import customer_statements, order_statements
-from tieout.reconciliation import after_delivery, due, run, totals
+from tieout.reconciliation import after_delivery, due, groups, run, totals
 
 FOLDER = Path(__file__).parent / "sql"
 
@@ -18,7 +18,12 @@ STATEMENTS = {
     "crosswalk_customer": customer_statements,
     "crosswalk_sales_order": order_statements,
     "customer": lambda contracts: (*run.customer_comparison(contracts), *run.customer_judgement(contracts)),
-    "sales_order": lambda contracts: (*run.order_comparison(contracts), *run.order_judgement(contracts)),
+    "sales_order": lambda contracts: (
+        *run.order_keys(contracts),
+        *run.order_comparison(contracts),
+        *run.order_judgement(contracts),
+    ),
+    "groups": groups.statements,
     "totals": lambda _: (totals.part_statement(), totals.bridge_statement(), totals.tie_out_statement()),
     "due": lambda contracts: (
         due.orders_due_statement(contracts),

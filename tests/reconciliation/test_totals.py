@@ -89,3 +89,47 @@ def test_quarantined_orders_stay_in_the_totals_as_far_as_they_can_be_read():
     result = compared(write)
     assert tie_out(result) == [("usmf", "USD", 20, 19, 1, 1)]
     assert bridge(result) == [("quarantined", "quarantined", 1, 1)]
+
+
+def months(result):
+    return result.rows("SELECT month, salesforce, d365, difference FROM tie_out")
+
+
+def test_a_pair_counts_in_the_month_in_which_its_opportunity_was_closed():
+    def write(books: Books) -> None:
+        books.agree(1)
+        books.rows["salesforce", "opportunity"][0]["CloseDate"] = "2026-01-31"
+        books.rows["d365", "sales_order"][0]["OrderCreationDateTime"] = "2026-02-01T00:00:00Z"
+
+    assert months(compared(write)) == [("2026-01", 20, 20, 0)]
+
+
+def test_an_order_that_only_d365_has_counts_in_the_month_in_which_it_was_taken_by_utc():
+    def write(books: Books) -> None:
+        for number, taken in ((1, "2026-01-31T23:59:59Z"), (2, "2026-02-01T00:00:00Z")):
+            books.order(
+                number, CustomersOrderReference="", SalesOrderNumber=f"SO-{number}", OrderCreationDateTime=taken
+            )
+            books.order_line(number, SalesOrderNumber=f"SO-{number}")
+
+    assert months(compared(write)) == [("2026-01", 0, 20, -20), ("2026-02", 0, 20, -20)]
+
+
+def test_an_order_that_says_nothing_about_when_it_was_taken_counts_by_the_day_on_which_it_is_wanted():
+    def write(books: Books) -> None:
+        dates = {"OrderCreationDateTime": "1900-01-01T00:00:00Z", "RequestedReceiptDate": "2026-05-01T12:00:00Z"}
+        books.order(1, CustomersOrderReference="", SalesOrderNumber="SO-1", **dates)
+        books.order_line(1, SalesOrderNumber="SO-1")
+
+    assert months(compared(write)) == [("2026-05", 0, 20, -20)]
+
+
+def test_money_without_a_date_is_totalled_by_itself():
+    def write(books: Books) -> None:
+        books.agree(1)
+        books.opportunity(2, CloseDate=None)
+        books.line(2)
+
+    result = compared(write)
+    assert months(result) == [("", 20, 0, 20), ("2026-03", 20, 20, 0)]
+    assert result.rows("SELECT month FROM sales_order_verdict ORDER BY ALL") == [("",), ("2026-03",)]

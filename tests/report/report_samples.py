@@ -13,6 +13,7 @@ from tieout.report import (
     DeliveryCount,
     Duplicate,
     FieldCount,
+    MonthTieOut,
     QuarantinedRow,
     Report,
     Source,
@@ -101,6 +102,13 @@ def a_busy_report(**changes: object) -> Report:
                 TieOut("demf", "EUR", Decimal("1983988.04"), Decimal("1950211.80"), Decimal("33776.24")),
                 TieOut("frrt", "EUR", Decimal("4607537.94"), Decimal("4607537.94")),
                 TieOut("aufs", "AUD", Decimal("1594335.38"), Decimal("1594335.38")),
+            ),
+            months=(
+                MonthTieOut("usmf", "USD", "2026-01", Decimal("50000000.00"), Decimal("50003400.00")),
+                MonthTieOut(
+                    "usmf", "USD", "2026-02", Decimal("9112034.5680"), Decimal("9040702.4420"), Decimal("71332.126")
+                ),
+                MonthTieOut("demf", "EUR", "", Decimal("33776.24"), Decimal("0.00"), Decimal("33776.24")),
             ),
             bridge=(
                 BridgePart("usmf", "USD", "delivery_rejected", Decimal("41208.00"), 2),

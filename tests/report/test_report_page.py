@@ -5,7 +5,7 @@ import pytest
 from page_reader import Element, amount_in, company_rows_of, read_page, rows_of
 from report_samples import a_break, a_busy_report, a_clean_report, a_delivery, an_empty_report
 
-from tieout.report import Ambiguity, BridgePart, QuarantinedRow, Report, TieOut, write_html
+from tieout.report import Ambiguity, BridgePart, MonthTieOut, QuarantinedRow, Report, TieOut, write_html
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
 
@@ -80,6 +80,23 @@ def test_amounts_have_separators_and_all_their_decimals(page_of):
 
     [row] = company_rows_of(page)
     assert row == ["USD", "usmf", "60,316,444.568", "60,248,512.44", "67,932.128", "0.00", "67,932.128"]
+
+
+def test_months_are_listed_beside_the_totals_and_money_without_a_date_is_named_so(page_of):
+    page = page_of(
+        a_clean_report(
+            months=[
+                MonthTieOut("usmf", "USD", "2026-02", Decimal("10.00"), Decimal("7.50"), Decimal("1.00")),
+                MonthTieOut("usmf", "USD", "", Decimal("5.00"), Decimal("5.00")),
+            ]
+        )
+    )
+
+    rows = [row for row in rows_of(page.with_id("tie-out")) if len(row) == 8]
+    assert rows == [
+        ["USD", "usmf", "No date", "5.00", "5.00", "0.00", "0.00", "0.00"],
+        ["USD", "usmf", "2026-02", "10.00", "7.50", "2.50", "1.00", "1.50"],
+    ]
 
 
 def test_companies_of_one_currency_are_totalled_and_currencies_are_not(page_of):

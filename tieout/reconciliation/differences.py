@@ -10,7 +10,7 @@ from tieout.canonical import text
 from tieout.damaged_text import repaired
 from tieout.reconciliation.comparison import is_skippable
 from tieout.reconciliation.fields import ComparedField
-from tieout.reconciliation.rows import in_batches
+from tieout.reconciliation.rows import Reason, in_batches
 from tieout.sql import literal, quoted
 
 if TYPE_CHECKING:
@@ -59,12 +59,17 @@ _TOLD = """found.field, found.owner, found.on_difference, found.salesforce_store
 
 def difference_statement(entity: str) -> str:
     """Make `<entity>_difference` from what was found in the headers."""
+    part, note, grouped = "NULL::VARCHAR", "NULL::VARCHAR", ""
+    if entity == "sales_order":
+        part, note = "CASE WHEN NOT grouped.owns_salesforce THEN verdict.d365_key END", "grouped.reason"
+        grouped = """
+LEFT JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = found.salesforce_key AND grouped.d365_key = found.d365_key"""
     return f"""CREATE OR REPLACE TABLE {entity}_difference AS
 SELECT {literal(entity)} AS entity, verdict.company, verdict.currency, found.salesforce_key, verdict.d365_key, NULL::VARCHAR AS line_key,
-    {_TOLD}
+    {_TOLD}, {part} AS part_key, {note} AS note
 FROM {entity}_found AS found
 JOIN {entity}_verdict AS verdict
-    ON verdict.salesforce_key = found.salesforce_key AND verdict.d365_lake_key = found.d365_key
+    ON verdict.salesforce_key = found.salesforce_key AND verdict.d365_lake_key = found.d365_key{grouped}
 WHERE {_JUDGED}"""
 
 
@@ -72,7 +77,7 @@ def line_difference_statement() -> str:
     """Add what was found in the lines to `sales_order_difference`; `line_key` is the id of the opportunity line."""
     return f"""INSERT INTO sales_order_difference
 SELECT 'sales_order', verdict.company, verdict.currency, line.order_salesforce_key, verdict.d365_key, found.salesforce_key,
-    {_TOLD}
+    {_TOLD}, CASE WHEN line.is_further THEN line.d365_lot END, CASE WHEN line.is_split THEN {literal(Reason.SPLIT_LINE)} END
 FROM sales_order_line_found AS found
 JOIN sales_order_line_record AS line ON line.salesforce_key = found.salesforce_key AND line.d365_key = found.d365_key
 JOIN sales_order_verdict AS verdict

@@ -4,13 +4,23 @@ Salesforce takes part with what the contract's scope admits (and, for customers,
 opportunity), D365 with everything that is not canceled. Quarantined records take part too: that they exist is known, only not what they say.
 """
 
-from tieout.contract import Contract, Contracts
+from collections.abc import Mapping
+
+from tieout.contract import Contract, Contracts, System
 from tieout.crosswalk import not_deleted
 from tieout.reconciliation.rows import Reason
 from tieout.reconciliation.sides import in_scope, is_live_in_salesforce, lines_of
 from tieout.sql import literal, quoted
 
 NO_COMPANY = "''"
+NO_MONTH = "''"
+
+# The date by which an order belongs to a month, the first that the contract reads and the record has: when the deal was closed, when the
+# order was taken.
+_ORDER_DATES: Mapping[System, tuple[str, ...]] = {
+    "salesforce": ("CloseDate",),
+    "d365": ("OrderCreationDateTime", "RequestedReceiptDate"),
+}
 
 
 def repeated_statement(name: str, contract: Contract) -> str:
@@ -51,7 +61,7 @@ LEFT JOIN sibling ON sibling.lake_key = record.d365_lake_key AND record.salesfor
 def order_record_statement(contracts: Contracts) -> str:
     """Make `sales_order_record`. Takes the parameter `$earlier`: the start of the earlier read."""
     customers, orders = contracts["customer"], contracts["sales_order"]
-    ctes = [_account_here(customers), _opportunity_here(orders), _order_here(orders), _quarantined_orders(orders)]
+    ctes = [_account_here(customers), _opportunity_here(orders), _order_here(orders), quarantined_orders(orders)]
     ctes += [_order_keys(orders), _named_opportunity(orders)]
     return f"""CREATE OR REPLACE TEMP TABLE sales_order_record AS
 WITH {_chain(ctes)}
@@ -61,9 +71,12 @@ SELECT record.salesforce_key, record.d365_lake_key, true AS is_primary,
     coalesce(opportunity.currency, sales_order.currency, '') AS currency,
     coalesce(sales_order.currency, '') AS d365_currency,
     coalesce(opportunity.label, bad_opportunity.label, sales_order.number) AS label,
-    CASE WHEN opportunity.is_in_scope THEN opportunity.amount END AS salesforce_amount,
-    CASE WHEN NOT sales_order.is_canceled THEN sales_order.amount END AS d365_amount,
+    CASE WHEN opportunity.is_in_scope AND coalesce(grouped.owns_salesforce, true) THEN opportunity.amount END AS salesforce_amount,
+    CASE WHEN NOT sales_order.is_canceled AND coalesce(grouped.owns_d365, true) THEN sales_order.amount END AS d365_amount,
+    coalesce(grouped.month, opportunity.month, bad_opportunity.month, sales_order.month, bad_order.month, {NO_MONTH}) AS month,
     opportunity.account_id, coalesce(opportunity.lines, 0) AS lines,
+    grouped.group_key, grouped.reason AS group_reason, NOT coalesce(grouped.is_equal_in_amount, true) AS is_group_off,
+    on_order.salesforce_key IS NOT NULL AS is_on_order,
     opportunity._key IS NOT NULL AND sales_order._key IS NOT NULL AS is_pair,
     bad_opportunity._key IS NOT NULL OR bad_order._key IS NOT NULL AS is_quarantined,
     coalesce(bad_opportunity.is_by_line, bad_order.is_by_line, false) AS is_quarantined_by_line,
@@ -79,6 +92,9 @@ LEFT JOIN account_here AS account ON account._key = opportunity.account_id
 LEFT JOIN order_here AS sales_order ON sales_order._key = record.d365_lake_key
 LEFT JOIN bad_opportunity ON bad_opportunity._key = record.salesforce_key
 LEFT JOIN bad_order ON bad_order._key = record.d365_lake_key
+LEFT JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = record.salesforce_key AND grouped.d365_key = record.d365_lake_key
+LEFT JOIN (SELECT DISTINCT salesforce_key FROM sales_order_named) AS on_order
+    ON on_order.salesforce_key = record.salesforce_key AND record.d365_lake_key IS NULL
 LEFT JOIN named_opportunity AS named ON named.lake_key = record.d365_lake_key AND record.salesforce_key IS NULL
 {_open_joins("sales_order", same_company=False)}"""
 
@@ -93,6 +109,7 @@ def order_obstacle(relation: str) -> str:
         WHEN {relation}.open_reason = 'ambiguous' THEN {literal(Reason.LINK_AMBIGUOUS)}
         WHEN {relation}.open_reason = 'taken' THEN {literal(Reason.LINK_TAKEN)}
         WHEN {relation}.open_reason = 'broken' THEN {literal(Reason.LINK_BROKEN)}
+        WHEN {relation}.is_on_order THEN {literal(Reason.ON_AN_ORDER)}
         WHEN {relation}.account_id IS NULL OR account_state.state = 'missing' THEN {literal(Reason.NO_ACCOUNT)}
         WHEN {relation}.company = {NO_COMPANY} THEN {literal(Reason.NO_COMPANY)}
         WHEN {relation}.lines = 0 THEN {literal(Reason.NO_LINES)}
@@ -222,7 +239,7 @@ opportunity_here AS (
     FROM (
         SELECT DISTINCT ON (_key) _key, {in_scope(contract)} AS is_in_scope, {_lower(contract.link.company)} AS company,
             {quoted(contract.field("customer").salesforce or "")} AS account_id, cmp_currency AS currency,
-            {quoted(contract.field("amount").salesforce or "")} AS amount, {name} AS label,
+            {quoted(contract.field("amount").salesforce or "")} AS amount, {name} AS label, {month_of(contract, "salesforce")} AS month,
             {quoted(side.version or "SystemModstamp")} AS changed_at
         FROM {side.table} WHERE {not_deleted(contract)}
     ) AS opportunity
@@ -240,21 +257,23 @@ def _order_here(contract: Contract) -> str:
     FROM (
         SELECT DISTINCT ON (_key) _key, lower({company}) AS company, {number} AS number, cmp_currency AS currency,
             coalesce(cmp_order_status = 'canceled', false) AS is_canceled, {created_at} AS created_at,
-            {_lower(contract.link.reference)} AS reference
+            {month_of(contract, "d365")} AS month, {_lower(contract.link.reference)} AS reference
         FROM {contract.d365.table}
     ) AS sales_order
     LEFT JOIN sales_order_line_total AS line_total ON line_total.order_key = sales_order._key
 )"""
 
 
-def _quarantined_orders(contract: Contract) -> str:
+def quarantined_orders(contract: Contract) -> str:
+    """The CTEs `bad_opportunity` and `bad_order`: headers in quarantine, or with a line in quarantine (`is_by_line`)."""
     lines = lines_of(contract)
     # A parent key that is a bare order number gets its company from the key of the line.
     parent = "CASE WHEN contains(parent_key, '|') THEN lower(parent_key) ELSE split_part(_key, '|', 1) || '|' || lower(parent_key) END"
     name = "Name" if "Name" in contract.salesforce.extra else None
     return f"""bad_opportunity AS (
     SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row",
-        nullif(lower(any_value({_received(contract.link.company)})), '') AS company, any_value({_received(name)}) AS label
+        nullif(lower(any_value({_received(contract.link.company)})), '') AS company, any_value({_received(name)}) AS label,
+        any_value({_received_month(contract, "salesforce")}) AS month
     FROM (
         SELECT _key, false AS is_by_line, "row"
         FROM quarantined_in_salesforce WHERE table_name = {literal(contract.salesforce.table)}
@@ -265,7 +284,7 @@ def _quarantined_orders(contract: Contract) -> str:
     GROUP BY _key
 ),
 bad_order AS (
-    SELECT _key, {_company_and_number(contract)}, is_by_line
+    SELECT _key, {_company_and_number(contract)}, is_by_line, {_received_month(contract, "d365")} AS month
     FROM (
         SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row"
         FROM (
@@ -287,12 +306,16 @@ def _order_keys(contract: Contract) -> str:
     FROM crosswalk_sales_order AS paired
     LEFT JOIN opportunity_here AS opportunity ON opportunity._key = paired.salesforce_id
     LEFT JOIN order_here AS sales_order ON sales_order._key = paired.d365_lake_key
+    ANTI JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = paired.salesforce_id
     -- Lost on one side and canceled on the other: both sides agree that there is nothing.
     WHERE coalesce(opportunity.is_in_scope, true) OR NOT coalesce(sales_order.is_canceled, false)
+    UNION ALL
+    SELECT salesforce_key, d365_key FROM sales_order_group_row
     UNION ALL
     SELECT opportunity._key, NULL
     FROM opportunity_here AS opportunity
     ANTI JOIN crosswalk_sales_order AS paired ON paired.salesforce_id = opportunity._key
+    ANTI JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = opportunity._key
     WHERE opportunity.is_in_scope
     UNION ALL
     SELECT bad._key, NULL
@@ -304,6 +327,7 @@ def _order_keys(contract: Contract) -> str:
     SELECT NULL, sales_order._key
     FROM order_here AS sales_order
     ANTI JOIN crosswalk_sales_order AS paired ON paired.d365_lake_key = sales_order._key
+    ANTI JOIN sales_order_group_row AS grouped ON grouped.d365_key = sales_order._key
     WHERE NOT sales_order.is_canceled
     UNION ALL
     SELECT NULL, bad._key
@@ -323,6 +347,8 @@ def _named_opportunity(contract: Contract) -> str:
         SELECT _key AS lake_key, reference AS name FROM order_here WHERE reference IS NOT NULL
         UNION ALL
         SELECT _key, substr(lower(number), {len(prefix) + 1}) FROM order_here WHERE starts_with(lower(number), {literal(prefix)})
+        UNION ALL
+        SELECT d365_key, lower(salesforce_key) FROM sales_order_named WHERE is_sure
     ) AS naming
     JOIN (
         SELECT lower(salesforce_id) AS name, 'linked' AS state FROM crosswalk_sales_order
@@ -359,6 +385,26 @@ LEFT JOIN ({first} 'd365') AS {d365} ON {d365}.key = record.d365_lake_key AND re
 def _received(column: str | None) -> str:
     """A value of a quarantined row, as it was received; some of a row that is wrong in one place can be read all the same."""
     return f'"row" ->> {literal(column)}' if column else "NULL::VARCHAR"
+
+
+def month_of(contract: Contract, system: System) -> str:
+    """The month of the order date as `YYYY-MM`, in UTC; NULL where there is no such date."""
+    side = contract.salesforce if system == "salesforce" else contract.d365
+    days = []
+    for name in _ORDER_DATES[system]:
+        match side.extra.get(name):
+            case "date":
+                days.append(quoted(name))
+            case "instant":
+                days.append(f"({quoted(name)} AT TIME ZONE 'UTC')::DATE")
+    return f"strftime(coalesce({', '.join(days)}), '%Y-%m')" if days else "NULL::VARCHAR"
+
+
+def _received_month(contract: Contract, system: System) -> str:
+    """As `month_of`, from a quarantined row: the beginning of a date as both systems write it."""
+    side = contract.salesforce if system == "salesforce" else contract.d365
+    received = [f"try_cast(left({_received(name)}, 10) AS DATE)" for name in _ORDER_DATES[system] if name in side.extra]
+    return f"strftime(coalesce({', '.join(received)}), '%Y-%m')" if received else "NULL::VARCHAR"
 
 
 def _lower(column: str | None) -> str:

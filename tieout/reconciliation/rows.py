@@ -41,6 +41,7 @@ class Reason(StrEnum):
 
     LINK_AMBIGUOUS = "more than one record claims the link"
     LINK_TAKEN = "the counterpart is linked to another record"
+    ON_AN_ORDER = "an order names it or its lines, but the two could not be compared"
     LINK_BROKEN = "the linked record is not in D365"
     NO_COMPANY = "no company is known, neither on the opportunity nor on its account"
     NO_ACCOUNT = "the opportunity has no account in Salesforce"
@@ -52,6 +53,7 @@ class Reason(StrEnum):
     SAME_PARTY = "another customer of the same party is the linked one"
     SECOND_ORDER = "the opportunity that it names is linked to another order"
     SECOND_LINE = "the opportunity line that it names is paired with another line"
+    SPLIT_LINE = "the opportunity line is split over more than one order line"
     ORDER_CANCELED = "the order is canceled in D365"
     LINE_CANCELED = "the line is canceled in D365"
     NOT_WON = "the opportunity is not won"
@@ -74,7 +76,11 @@ class ReadTimes:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """The verdict on one record. Keys are `None` on the side that does not have it; amounts are in `currency`."""
+    """The verdict on one record. Keys are `None` on the side that does not have it; amounts are in `currency`.
+
+    `month` (`YYYY-MM`): the month in which an order is totalled, with its lines; empty where no date is known, `None` for customers. `group_key`: names the group of the record, see
+    `groups.py`; of lines, the opportunity line that more than one order line stands for.
+    """
 
     entity: str
     verdict: Verdict
@@ -87,11 +93,17 @@ class VerdictRow:
     d365_amount: Decimal | None
     fields: tuple[str, ...]
     reason: str | None
+    month: str | None = None
+    group_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DifferenceRow:
-    """One field of one linked pair (of one pair of lines, where `line_key` is set) that is not the same on both sides."""
+    """One field of one linked pair (of one pair of lines, where `line_key` is set) that is not the same on both sides.
+
+    `part_key`: the order (the line of an order), where its Salesforce record has another one to which it belongs first. `note`: what
+    belongs together, where the difference is one of a group or of a split line.
+    """
 
     entity: str
     company: str
@@ -109,6 +121,8 @@ class DifferenceRow:
     kind: DifferenceKind
     damaged_side: str | None
     amount: Decimal | None
+    part_key: str | None = None
+    note: str | None = None
 
 
 def verdicts_to_look_at(con: "DuckDBPyConnection", table: str) -> Iterator[VerdictRow]:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from tieout.contract import Contracts
 from tieout.crosswalk import QUARANTINE_VIEWS
-from tieout.reconciliation import differences, population, totals, verdicts
+from tieout.reconciliation import differences, groups, lines, population, totals, verdicts
 from tieout.reconciliation.comparison import compared_statement, found_statement
 from tieout.reconciliation.fields import customer_fields, line_fields, order_fields
-from tieout.reconciliation.lines import line_pair_statement, line_record_statement
 from tieout.reconciliation.rows import ReadTimes
 from tieout.reconciliation.sides import customer_views, line_views, lines_of, order_views
 
@@ -41,6 +40,8 @@ def reconcile_orders(con: "DuckDBPyConnection", contracts: Contracts, reads: Rea
     `salesforce_quarantined`, `d365_quarantined`. Makes the tables `sales_order_verdict`, `sales_order_line_verdict`,
     `sales_order_difference`, `sales_order_field_count`, `tie_out`, `tie_out_bridge`.
     """
+    _execute(con, order_keys(contracts), reads)
+    groups.find_groups(con, contracts)
     _execute(con, order_comparison(contracts), reads)
     differences.mark_damaged_characters(con, "sales_order")
     differences.mark_damaged_characters(con, "sales_order_line")
@@ -73,23 +74,29 @@ def customer_judgement(contracts: Contracts) -> tuple[str, ...]:
     )
 
 
+def order_keys(contracts: Contracts) -> tuple[str, ...]:
+    """The statements that say which keys cannot be trusted, before orders are grouped by them."""
+    return (*QUARANTINE_VIEWS, population.repeated_statement("sales_order", contracts["sales_order"]))
+
+
 def order_comparison(contracts: Contracts) -> tuple[str, ...]:
     """The statements that find what differs between linked orders and their lines."""
     contract = contracts["sales_order"]
-    headers, lines = order_fields(contract), line_fields(lines_of(contract))
+    headers, of_lines = order_fields(contract), line_fields(lines_of(contract))
     return (
-        *QUARANTINE_VIEWS,
         *order_views(contracts),
         *line_views(contracts),
-        population.repeated_statement("sales_order", contract),
         population.order_record_statement(contracts),
+        groups.recent_statement(),
         verdicts.order_pair_statement(),
         compared_statement("sales_order", headers),
         found_statement("sales_order", headers),
-        line_record_statement(contracts),
-        line_pair_statement(),
-        compared_statement("sales_order_line", lines),
-        found_statement("sales_order_line", lines),
+        *groups.header_sum_statements(contracts),
+        lines.line_record_statement(contracts),
+        lines.line_pair_statement(),
+        compared_statement("sales_order_line", of_lines),
+        found_statement("sales_order_line", of_lines),
+        *lines.line_sum_statements(contracts),
     )
 
 

@@ -98,7 +98,13 @@ def _order_source(contract: Contract, system: System) -> str:
         return f"{contract.d365.table} AS source\nLEFT JOIN sales_order_line_total AS line_total ON line_total.order_key = source._key"
     account = quoted(contract.field("customer").salesforce or "")
     return f"""{contract.salesforce.table} AS source
-LEFT JOIN crosswalk_sales_order AS paired ON paired.salesforce_id = source._key
+LEFT JOIN (
+    SELECT salesforce_id, company FROM crosswalk_sales_order
+    UNION ALL
+    SELECT grouped.salesforce_key, grouped.company
+    FROM sales_order_group_row AS grouped ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = grouped.salesforce_key
+    WHERE grouped.owns_salesforce
+) AS paired ON paired.salesforce_id = source._key
 LEFT JOIN crosswalk_customer AS linked ON linked.salesforce_id = source.{account} AND linked.company = paired.company"""
 
 

@@ -1,6 +1,8 @@
-"""The tie-out: what both systems say was sold, per company and currency, to the cent, and what the difference consists of.
+"""The tie-out: what both systems say was sold, per company, currency and month, to the cent, and what the difference consists of.
 
 Every amount comes from exactly one row of `sales_order_verdict`, so the bridge adds up to the difference by construction; all in DECIMAL.
+`month` (`YYYY-MM`, in UTC) is that of the order date: the close date of the opportunity, and of orders that have none in Salesforce the
+day on which D365 made them. A pair counts in the month of its Salesforce side, with both amounts. Empty where no date can be read.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,14 +32,29 @@ UNEXPLAINED = "unexplained"
 
 
 def part_statement() -> str:
-    """Make `tie_out_part`: what each record adds to each side. A pair in two currencies adds to two totals."""
+    """Make `tie_out_part`: what each record adds to each side. A pair in two currencies adds to two totals.
+
+    The members of a group add under one verdict, because the amounts of a group agree or differ as sums.
+    """
     zero = f"0::{MONEY_TYPE}"
     return f"""CREATE OR REPLACE TEMP TABLE tie_out_part AS
-SELECT company, currency, verdict, salesforce_key, d365_key, salesforce_amount AS salesforce, {zero} AS d365
-FROM sales_order_verdict WHERE salesforce_amount IS NOT NULL
+WITH of_group AS (
+    SELECT group_key, CASE
+            WHEN bool_or(verdict = {literal(Verdict.IN_FLIGHT)}) THEN {literal(Verdict.IN_FLIGHT)}
+            WHEN bool_or(verdict = {literal(Verdict.DIFFERS)}) THEN {literal(Verdict.DIFFERS)}
+            ELSE {literal(Verdict.MATCHED)} END AS verdict
+    FROM sales_order_verdict WHERE group_key IS NOT NULL
+    GROUP BY group_key
+),
+judged AS (
+    SELECT record.* EXCLUDE (verdict), coalesce(of_group.verdict, record.verdict) AS verdict
+    FROM sales_order_verdict AS record LEFT JOIN of_group ON of_group.group_key = record.group_key
+)
+SELECT company, currency, month, verdict, salesforce_key, d365_key, group_key, salesforce_amount AS salesforce, {zero} AS d365
+FROM judged WHERE salesforce_amount IS NOT NULL
 UNION ALL
-SELECT company, d365_currency, verdict, salesforce_key, d365_key, {zero}, d365_amount
-FROM sales_order_verdict WHERE d365_amount IS NOT NULL"""
+SELECT company, d365_currency, month, verdict, salesforce_key, d365_key, group_key, {zero}, d365_amount
+FROM judged WHERE d365_amount IS NOT NULL"""
 
 
 def bridge_statement() -> str:
@@ -47,27 +64,39 @@ def bridge_statement() -> str:
     )
     settled = literals(_CAUSE_BY_VERDICT)
     return f"""CREATE OR REPLACE TABLE tie_out_bridge AS
-WITH told AS (
-    SELECT part.*, CASE part.verdict {by_verdict} ELSE coalesce(known.cause, {literal(UNEXPLAINED)}) END AS cause,
-        part.verdict IN ({settled}) OR coalesce(known.explains, false) AS is_explained
+WITH of_group AS (
+    SELECT record.group_key, known.cause, known.explains
+    FROM sales_order_verdict AS record
+    JOIN sales_order_cause AS known ON known.salesforce_key = record.salesforce_key AND known.d365_key = record.d365_key
+        AND known.company = record.company
+    WHERE record.group_key IS NOT NULL
+    QUALIFY row_number() OVER (
+        PARTITION BY record.group_key
+        ORDER BY list_contains(record.fields, 'amount') DESC, record.salesforce_key, record.d365_key
+    ) = 1
+),
+told AS (
+    SELECT part.*, CASE part.verdict {by_verdict} ELSE coalesce(of_group.cause, known.cause, {literal(UNEXPLAINED)}) END AS cause,
+        part.verdict IN ({settled}) OR coalesce(of_group.explains, known.explains, false) AS is_explained
     FROM tie_out_part AS part
+    LEFT JOIN of_group ON of_group.group_key = part.group_key
     LEFT JOIN sales_order_cause AS known ON known.salesforce_key IS NOT DISTINCT FROM part.salesforce_key
         AND known.d365_key IS NOT DISTINCT FROM part.d365_key AND known.company = part.company
 )
-SELECT company, currency, verdict, cause, is_explained, count(DISTINCT (salesforce_key, d365_key)) AS records,
+SELECT company, currency, month, verdict, cause, is_explained, count(DISTINCT (salesforce_key, d365_key)) AS records,
     {_sum("salesforce")} AS salesforce, {_sum("d365")} AS d365, {_sum("salesforce - d365")} AS difference
 FROM told
-GROUP BY company, currency, verdict, cause, is_explained"""
+GROUP BY company, currency, month, verdict, cause, is_explained"""
 
 
 def tie_out_statement() -> str:
     """Make `tie_out` from the bridge: `explained` is the part of the difference whose cause is known."""
     return f"""CREATE OR REPLACE TABLE tie_out AS
-SELECT company, currency, {_sum("salesforce")} AS salesforce, {_sum("d365")} AS d365, {_sum("difference")} AS difference,
+SELECT company, currency, month, {_sum("salesforce")} AS salesforce, {_sum("d365")} AS d365, {_sum("difference")} AS difference,
     coalesce({_sum("difference", "is_explained")}, 0::{MONEY_TYPE}) AS explained
 FROM tie_out_bridge
-GROUP BY company, currency
-ORDER BY company, currency"""
+GROUP BY company, currency, month
+ORDER BY company, currency, month"""
 
 
 def total(con: "DuckDBPyConnection") -> None:

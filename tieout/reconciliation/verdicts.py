@@ -46,7 +46,7 @@ judged AS (
 )
 SELECT 'customer' AS entity, {_verdict()} AS verdict, company, currency, salesforce_key, d365_key, label,
     NULL::DECIMAL(28,6) AS salesforce_amount, NULL::DECIMAL(28,6) AS d365_amount, coalesce(fields, []) AS fields,
-    {_reason()} AS reason, d365_lake_key, currency AS d365_currency
+    {_reason()} AS reason, d365_lake_key, currency AS d365_currency, NULL::VARCHAR AS month, NULL::VARCHAR AS group_key
 FROM judged"""
 
 
@@ -68,7 +68,7 @@ judged AS (
     SELECT record.*, differing.fields, CASE
             WHEN record.is_quarantined THEN {literal(Verdict.QUARANTINED)}
             WHEN record.is_repeated THEN {literal(Verdict.DUPLICATE)}
-            WHEN record.is_pair AND (differing.fields IS NOT NULL OR NOT record.is_in_scope OR record.is_canceled)
+            WHEN record.is_pair AND (differing.fields IS NOT NULL OR record.is_group_off OR NOT record.is_in_scope OR record.is_canceled)
                 THEN {literal(Verdict.DIFFERS)}
             WHEN record.is_pair THEN {literal(Verdict.MATCHED)}
             WHEN record.d365_lake_key IS NULL THEN {literal(Verdict.ONLY_IN_SALESFORCE)}
@@ -79,7 +79,7 @@ judged AS (
             WHEN record.is_repeated THEN {literal(Reason.SAME_KEY_TWICE)}
             WHEN record.is_pair AND NOT record.is_in_scope THEN {literal(Reason.NOT_WON)}
             WHEN record.is_pair AND record.is_canceled THEN {literal(Reason.ORDER_CANCELED)}
-            WHEN record.is_pair THEN NULL
+            WHEN record.is_pair THEN record.group_reason
             WHEN record.d365_lake_key IS NULL THEN {order_obstacle("record")}
             WHEN record.named_state = 'linked' THEN {literal(Reason.SECOND_ORDER)}
             WHEN record.named_state = 'deleted' THEN {literal(Reason.DELETED)}
@@ -90,7 +90,7 @@ judged AS (
         AND account_state.account_id = record.account_id AND account_state.company = record.company
 )
 SELECT 'sales_order' AS entity, {_verdict()} AS verdict, company, currency, salesforce_key, d365_key, label, salesforce_amount,
-    d365_amount, coalesce(fields, []) AS fields, {_reason()} AS reason, d365_lake_key, d365_currency
+    d365_amount, coalesce(fields, []) AS fields, {_reason()} AS reason, d365_lake_key, d365_currency, month, group_key
 FROM judged"""
 
 
@@ -99,14 +99,15 @@ def line_verdict_statement() -> str:
     return f"""CREATE OR REPLACE TABLE sales_order_line_verdict AS
 WITH {_differing("SELECT salesforce_key, d365_key, field FROM sales_order_line_found WHERE kind <> 'case_or_blanks'")},
 judged AS (
-    SELECT line.*, orders.company, orders.currency, orders.is_recent, orders.d365_key AS order_number, differing.fields, CASE
+    SELECT line.*, orders.company, orders.currency, orders.month, orders.is_recent, orders.d365_key AS order_number, differing.fields, CASE
             WHEN line.d365_key IS NULL THEN {literal(Verdict.ONLY_IN_SALESFORCE)}
             WHEN line.salesforce_key IS NULL AND line.is_second THEN {literal(Verdict.DUPLICATE)}
             WHEN line.salesforce_key IS NULL THEN {literal(Verdict.ONLY_IN_D365)}
             WHEN differing.fields IS NOT NULL THEN {literal(Verdict.DIFFERS)}
             ELSE {literal(Verdict.MATCHED)} END AS verdict, CASE
             WHEN line.d365_key IS NULL AND line.is_canceled THEN {literal(Reason.LINE_CANCELED)}
-            WHEN line.salesforce_key IS NULL AND line.is_second THEN {literal(Reason.SECOND_LINE)} END AS reason
+            WHEN line.salesforce_key IS NULL AND line.is_second THEN {literal(Reason.SECOND_LINE)}
+            WHEN line.is_split THEN {literal(Reason.SPLIT_LINE)} END AS reason
     FROM sales_order_line_record AS line
     JOIN sales_order_record AS orders
         ON orders.salesforce_key = line.order_salesforce_key AND orders.d365_lake_key = line.order_d365_key
@@ -114,7 +115,8 @@ judged AS (
 )
 SELECT 'sales_order_line' AS entity, {_verdict()} AS verdict, company, currency, salesforce_key, d365_lot AS d365_key, label,
     salesforce_amount, d365_amount, coalesce(fields, []) AS fields, {_reason()} AS reason,
-    order_salesforce_key, order_number AS order_d365_key, line_number
+    order_salesforce_key, order_number AS order_d365_key, line_number, month,
+    CASE WHEN is_split THEN salesforce_key END AS group_key
 FROM judged"""
 
 

@@ -22,6 +22,7 @@ from tieout.report.rows import (
     DeliveryCount,
     Duplicate,
     FieldCount,
+    MonthTieOut,
     QuarantinedRow,
     Source,
     StepTime,
@@ -44,6 +45,7 @@ class Report:
     as_of: datetime
     sources: Sequence[Source] = ()
     tie_out: Sequence[TieOut] = ()
+    months: Sequence[MonthTieOut] = ()
     bridge: Sequence[BridgePart] = ()
     verdicts: Sequence[VerdictCount] = ()
     field_counts: Sequence[FieldCount] = ()
@@ -111,6 +113,7 @@ class Report:
         plain: dict[str, Any] = _plain(self)
         plain["headline"] = _plain(self.headline)
         plain["tie_out"] = [_plain(row) | _differences(row) for row in self.tie_out]
+        plain["months"] = [_plain(row) | _differences(row) for row in self.months]
         plain["currencies"] = [_plain(row) | _differences(row) for row in self.currency_totals()]
         return plain
 
@@ -120,7 +123,7 @@ def add(amounts: Iterable[Decimal]) -> Decimal:
     return sum(amounts, ZERO)
 
 
-def _differences(row: TieOut | CurrencyTotal) -> dict[str, str]:
+def _differences(row: TieOut | MonthTieOut | CurrencyTotal) -> dict[str, str]:
     return {"difference": str(row.difference), "unexplained": str(row.unexplained)}
 
 

@@ -77,6 +77,30 @@ class TieOut:
 
 
 @dataclass(frozen=True, slots=True)
+class MonthTieOut:
+    """What one month (`YYYY-MM`, that of the order date) adds to the totals of a company and currency; empty where no date is known."""
+
+    company: str
+    currency: str
+    month: str
+    salesforce: Decimal
+    d365: Decimal
+    explained: Decimal = ZERO
+
+    def __post_init__(self) -> None:
+        require_decimal(self, "salesforce", "d365", "explained")
+
+    @property
+    def difference(self) -> Decimal:
+        """Salesforce minus D365: positive where D365 has less."""
+        return self.salesforce - self.d365
+
+    @property
+    def unexplained(self) -> Decimal:
+        return self.difference - self.explained
+
+
+@dataclass(frozen=True, slots=True)
 class BridgePart:
     """What one cause adds to the difference of a company and currency (Salesforce minus D365).
 

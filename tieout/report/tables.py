@@ -37,6 +37,7 @@ def tables_of(report: Report) -> dict[str, Table]:
     tables = (
         _currencies(report),
         _tie_out(report),
+        _months(report),
         _causes(report),
         _verdicts(report),
         _fields(report),
@@ -88,6 +89,17 @@ def _tie_out(report: Report) -> Table:
     rows = sorted(report.tie_out, key=lambda row: (row.currency, row.company))
     columns = (_column("Currency", "word", "currency", 10), _column("Company", "key", "company", 10), *_MONEY)
     return Table("Tie-out", rows, columns, "No order amounts were compared.")
+
+
+def _months(report: Report) -> Table:
+    rows = sorted(report.months, key=lambda row: (row.currency, row.company, row.month))
+    columns = (
+        _column("Currency", "word", "currency", 10),
+        _column("Company", "key", "company", 10),
+        Column("Month", "word", lambda row: row.month or "No date", 10),
+        *_MONEY,
+    )
+    return Table("Months", rows, columns, "No order amounts were compared.")
 
 
 def _causes(report: Report) -> Table:

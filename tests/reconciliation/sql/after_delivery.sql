@@ -61,6 +61,7 @@ judged AS (
             WHEN NOT late.is_ours THEN 'the order does not carry the id of the opportunity, so Tieout did not make it'
             WHEN NOT coalesce(late.status IN ('open', 'confirmed'), false) THEN coalesce('the order is ' || replace(late.status, '_', ' '), 'the state of the order is unknown')
             WHEN list_contains(late.fields, 'lines') THEN 'lines were added or removed'
+            WHEN split.order_d365_key IS NOT NULL THEN 'a line of the opportunity is split over several order lines'
             WHEN differing.untouched IS NOT NULL THEN 'Tieout never changes ' || differing.untouched || ' of an order'
             WHEN NOT coalesce(adding_up.is_equal, true) THEN 'the lines do not add up to the amount of the opportunity'
             WHEN list_contains(late.fields, 'amount') AND NOT coalesce(differing.writes, false)
@@ -78,6 +79,8 @@ judged AS (
     FROM late
     LEFT JOIN differing ON differing.salesforce_key = late.salesforce_key
     LEFT JOIN adding_up ON adding_up.salesforce_key = late.salesforce_key
+    LEFT JOIN (SELECT DISTINCT order_d365_key FROM sales_order_line_record WHERE is_split) AS split
+        ON split.order_d365_key = late.d365_lake_key
 )
 SELECT salesforce_key, company, order_number,
     is_won AND writes AND obstacle IS NULL AS is_amended,

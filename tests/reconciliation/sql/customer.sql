@@ -213,13 +213,13 @@ judged AS (
 )
 SELECT 'customer' AS entity, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'in_flight' ELSE verdict END AS verdict, company, currency, salesforce_key, d365_key, label,
     NULL::DECIMAL(28,6) AS salesforce_amount, NULL::DECIMAL(28,6) AS d365_amount, coalesce(fields, []) AS fields,
-    CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason, d365_lake_key, currency AS d365_currency
+    CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason, d365_lake_key, currency AS d365_currency, NULL::VARCHAR AS month, NULL::VARCHAR AS group_key
 FROM judged;
 
 CREATE OR REPLACE TABLE customer_difference AS
 SELECT 'customer' AS entity, verdict.company, verdict.currency, found.salesforce_key, verdict.d365_key, NULL::VARCHAR AS line_key,
     found.field, found.owner, found.on_difference, found.salesforce_stored, found.d365_stored, found.salesforce_compared,
-    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount
+    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, NULL::VARCHAR AS part_key, NULL::VARCHAR AS note
 FROM customer_found AS found
 JOIN customer_verdict AS verdict
     ON verdict.salesforce_key = found.salesforce_key AND verdict.d365_lake_key = found.d365_key

@@ -14,6 +14,11 @@ SELECT * FROM (
 )
 WHERE lower(coalesce("row" ->> 'IsDeleted', 'false')) <> 'true';
 
+CREATE OR REPLACE TEMP TABLE sales_order_repeated AS
+SELECT _key, 'salesforce' AS system FROM opportunity GROUP BY _key HAVING count(*) > 1
+UNION ALL
+SELECT _key, 'd365' AS system FROM sales_order GROUP BY _key HAVING count(*) > 1;
+
 CREATE OR REPLACE TABLE sales_order_line_total AS
 SELECT _parent_key AS order_key,
     sum("LineAmount") FILTER (lower(coalesce("SalesOrderLineStatus", '')) <> 'canceled')::DECIMAL(28,6) AS "total_amount"
@@ -30,7 +35,13 @@ SELECT source._key,
     source."cmp_requested_ship_date", source."Requested_Ship_Date__c" AS "stored_requested_ship_date",
     nullif(lower(source."ERP_Company__c"), '') AS cmp_company, source."ERP_Company__c" AS stored_company
 FROM opportunity AS source
-LEFT JOIN crosswalk_sales_order AS paired ON paired.salesforce_id = source._key
+LEFT JOIN (
+    SELECT salesforce_id, company FROM crosswalk_sales_order
+    UNION ALL
+    SELECT grouped.salesforce_key, grouped.company
+    FROM sales_order_group_row AS grouped ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = grouped.salesforce_key
+    WHERE grouped.owns_salesforce
+) AS paired ON paired.salesforce_id = source._key
 LEFT JOIN crosswalk_customer AS linked ON linked.salesforce_id = source."AccountId" AND linked.company = paired.company;
 
 CREATE OR REPLACE TEMP VIEW sales_order_d365 AS
@@ -68,11 +79,6 @@ SELECT source._key,
     source."cmp_amount", source."LineAmount" AS "stored_amount"
 FROM sales_order_line AS source;
 
-CREATE OR REPLACE TEMP TABLE sales_order_repeated AS
-SELECT _key, 'salesforce' AS system FROM opportunity GROUP BY _key HAVING count(*) > 1
-UNION ALL
-SELECT _key, 'd365' AS system FROM sales_order GROUP BY _key HAVING count(*) > 1;
-
 CREATE OR REPLACE TEMP TABLE sales_order_record AS
 WITH account_here AS (
     SELECT DISTINCT ON (_key) _key, nullif(lower("ERP_Company__c"), '') AS company, cmp_currency AS currency,
@@ -88,7 +94,7 @@ opportunity_here AS (
     FROM (
         SELECT DISTINCT ON (_key) _key, NOT coalesce("IsDeleted", false) AND "cmp_stage" IS NOT DISTINCT FROM 'won' AS is_in_scope, nullif(lower("ERP_Company__c"), '') AS company,
             "AccountId" AS account_id, cmp_currency AS currency,
-            "Amount" AS amount, "Name" AS label,
+            "Amount" AS amount, "Name" AS label, strftime(coalesce("CloseDate"), '%Y-%m') AS month,
             "SystemModstamp" AS changed_at
         FROM opportunity WHERE NOT coalesce("IsDeleted", false)
     ) AS opportunity
@@ -99,14 +105,15 @@ order_here AS (
     FROM (
         SELECT DISTINCT ON (_key) _key, lower("dataAreaId") AS company, "SalesOrderNumber" AS number, cmp_currency AS currency,
             coalesce(cmp_order_status = 'canceled', false) AS is_canceled, "OrderCreationDateTime" AS created_at,
-            nullif(lower("CustomersOrderReference"), '') AS reference
+            strftime(coalesce(("OrderCreationDateTime" AT TIME ZONE 'UTC')::DATE, "RequestedReceiptDate"), '%Y-%m') AS month, nullif(lower("CustomersOrderReference"), '') AS reference
         FROM sales_order
     ) AS sales_order
     LEFT JOIN sales_order_line_total AS line_total ON line_total.order_key = sales_order._key
 ),
 bad_opportunity AS (
     SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row",
-        nullif(lower(any_value("row" ->> 'ERP_Company__c')), '') AS company, any_value("row" ->> 'Name') AS label
+        nullif(lower(any_value("row" ->> 'ERP_Company__c')), '') AS company, any_value("row" ->> 'Name') AS label,
+        any_value(strftime(coalesce(try_cast(left("row" ->> 'CloseDate', 10) AS DATE)), '%Y-%m')) AS month
     FROM (
         SELECT _key, false AS is_by_line, "row"
         FROM quarantined_in_salesforce WHERE table_name = 'opportunity'
@@ -117,7 +124,7 @@ bad_opportunity AS (
     GROUP BY _key
 ),
 bad_order AS (
-    SELECT _key, split_part(_key, '|', 1) AS company, coalesce("row" ->> 'SalesOrderNumber', substr(_key, strpos(_key, '|') + 1)) AS number, is_by_line
+    SELECT _key, split_part(_key, '|', 1) AS company, coalesce("row" ->> 'SalesOrderNumber', substr(_key, strpos(_key, '|') + 1)) AS number, is_by_line, strftime(coalesce(try_cast(left("row" ->> 'OrderCreationDateTime', 10) AS DATE), try_cast(left("row" ->> 'RequestedReceiptDate', 10) AS DATE)), '%Y-%m') AS month
     FROM (
         SELECT _key, bool_and(is_by_line) AS is_by_line, any_value("row") AS "row"
         FROM (
@@ -135,12 +142,16 @@ record AS (
     FROM crosswalk_sales_order AS paired
     LEFT JOIN opportunity_here AS opportunity ON opportunity._key = paired.salesforce_id
     LEFT JOIN order_here AS sales_order ON sales_order._key = paired.d365_lake_key
+    ANTI JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = paired.salesforce_id
     -- Lost on one side and canceled on the other: both sides agree that there is nothing.
     WHERE coalesce(opportunity.is_in_scope, true) OR NOT coalesce(sales_order.is_canceled, false)
+    UNION ALL
+    SELECT salesforce_key, d365_key FROM sales_order_group_row
     UNION ALL
     SELECT opportunity._key, NULL
     FROM opportunity_here AS opportunity
     ANTI JOIN crosswalk_sales_order AS paired ON paired.salesforce_id = opportunity._key
+    ANTI JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = opportunity._key
     WHERE opportunity.is_in_scope
     UNION ALL
     SELECT bad._key, NULL
@@ -152,6 +163,7 @@ record AS (
     SELECT NULL, sales_order._key
     FROM order_here AS sales_order
     ANTI JOIN crosswalk_sales_order AS paired ON paired.d365_lake_key = sales_order._key
+    ANTI JOIN sales_order_group_row AS grouped ON grouped.d365_key = sales_order._key
     WHERE NOT sales_order.is_canceled
     UNION ALL
     SELECT NULL, bad._key
@@ -166,6 +178,8 @@ named_opportunity AS (
         SELECT _key AS lake_key, reference AS name FROM order_here WHERE reference IS NOT NULL
         UNION ALL
         SELECT _key, substr(lower(number), 3) FROM order_here WHERE starts_with(lower(number), 't-')
+        UNION ALL
+        SELECT d365_key, lower(salesforce_key) FROM sales_order_named WHERE is_sure
     ) AS naming
     JOIN (
         SELECT lower(salesforce_id) AS name, 'linked' AS state FROM crosswalk_sales_order
@@ -180,9 +194,12 @@ SELECT record.salesforce_key, record.d365_lake_key, true AS is_primary,
     coalesce(opportunity.currency, sales_order.currency, '') AS currency,
     coalesce(sales_order.currency, '') AS d365_currency,
     coalesce(opportunity.label, bad_opportunity.label, sales_order.number) AS label,
-    CASE WHEN opportunity.is_in_scope THEN opportunity.amount END AS salesforce_amount,
-    CASE WHEN NOT sales_order.is_canceled THEN sales_order.amount END AS d365_amount,
+    CASE WHEN opportunity.is_in_scope AND coalesce(grouped.owns_salesforce, true) THEN opportunity.amount END AS salesforce_amount,
+    CASE WHEN NOT sales_order.is_canceled AND coalesce(grouped.owns_d365, true) THEN sales_order.amount END AS d365_amount,
+    coalesce(grouped.month, opportunity.month, bad_opportunity.month, sales_order.month, bad_order.month, '') AS month,
     opportunity.account_id, coalesce(opportunity.lines, 0) AS lines,
+    grouped.group_key, grouped.reason AS group_reason, NOT coalesce(grouped.is_equal_in_amount, true) AS is_group_off,
+    on_order.salesforce_key IS NOT NULL AS is_on_order,
     opportunity._key IS NOT NULL AND sales_order._key IS NOT NULL AS is_pair,
     bad_opportunity._key IS NOT NULL OR bad_order._key IS NOT NULL AS is_quarantined,
     coalesce(bad_opportunity.is_by_line, bad_order.is_by_line, false) AS is_quarantined_by_line,
@@ -198,10 +215,16 @@ LEFT JOIN account_here AS account ON account._key = opportunity.account_id
 LEFT JOIN order_here AS sales_order ON sales_order._key = record.d365_lake_key
 LEFT JOIN bad_opportunity ON bad_opportunity._key = record.salesforce_key
 LEFT JOIN bad_order ON bad_order._key = record.d365_lake_key
+LEFT JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = record.salesforce_key AND grouped.d365_key = record.d365_lake_key
+LEFT JOIN (SELECT DISTINCT salesforce_key FROM sales_order_named) AS on_order
+    ON on_order.salesforce_key = record.salesforce_key AND record.d365_lake_key IS NULL
 LEFT JOIN named_opportunity AS named ON named.lake_key = record.d365_lake_key AND record.salesforce_key IS NULL
 LEFT JOIN (SELECT DISTINCT ON (key) * FROM crosswalk_sales_order_open WHERE side = 'salesforce') AS opportunity_open
     ON opportunity_open.key = record.salesforce_key AND record.d365_lake_key IS NULL
 LEFT JOIN (SELECT DISTINCT ON (key) * FROM crosswalk_sales_order_open WHERE side = 'd365') AS order_open ON order_open.key = record.d365_lake_key AND record.salesforce_key IS NULL;
+
+UPDATE sales_order_record SET is_recent = true
+WHERE group_key IN (SELECT group_key FROM sales_order_record WHERE is_recent AND group_key IS NOT NULL);
 
 CREATE OR REPLACE TEMP TABLE sales_order_pair AS
 SELECT salesforce_key, d365_lake_key AS d365_key, is_primary
@@ -251,11 +274,30 @@ SELECT salesforce_key, d365_key, told.field, told.owner, told.on_difference, tol
 FROM told
 WHERE told.differs OR told.is_noisy;
 
+DELETE FROM sales_order_found AS found USING sales_order_group_row AS grouped
+WHERE found.field = 'amount' AND grouped.salesforce_key = found.salesforce_key AND grouped.d365_key = found.d365_key;
+
+INSERT INTO sales_order_found
+SELECT grouped.salesforce_key, grouped.d365_key, 'amount', 'salesforce', 'report',
+    CASE WHEN contains(grouped.salesforce_amount::VARCHAR, '.') THEN rtrim(rtrim(grouped.salesforce_amount::VARCHAR, '0'), '.') ELSE grouped.salesforce_amount::VARCHAR END, CASE WHEN contains(grouped.d365_amount::VARCHAR, '.') THEN rtrim(rtrim(grouped.d365_amount::VARCHAR, '0'), '.') ELSE grouped.d365_amount::VARCHAR END, CASE WHEN contains(grouped.salesforce_amount::VARCHAR, '.') THEN rtrim(rtrim(grouped.salesforce_amount::VARCHAR, '0'), '.') ELSE grouped.salesforce_amount::VARCHAR END, CASE WHEN contains(grouped.d365_amount::VARCHAR, '.') THEN rtrim(rtrim(grouped.d365_amount::VARCHAR, '0'), '.') ELSE grouped.d365_amount::VARCHAR END, 'differs', false, false, NULL,
+    abs(grouped.salesforce_amount - grouped.d365_amount)::DECIMAL(28,6)
+FROM sales_order_group_row AS grouped
+WHERE grouped.is_lead AND NOT grouped.is_equal_in_amount;
+
 CREATE OR REPLACE TEMP TABLE sales_order_line_record AS
-WITH salesforce_line AS (
-    SELECT numbered._key AS key, pair.salesforce_key AS order_salesforce_key, pair.d365_key AS order_d365_key, numbered.line_number,
-        numbered."ProductCode" AS product,
-        numbered."TotalPrice" AS amount
+WITH unit AS (
+    SELECT pair.salesforce_key, pair.d365_key, coalesce(grouped.group_key, pair.salesforce_key) AS unit,
+        grouped.group_key IS NOT NULL AS is_group, coalesce(grouped.owns_salesforce, true) AS owns_salesforce,
+        coalesce(grouped.owns_d365, true) AS owns_d365
+    FROM sales_order_pair AS pair
+    LEFT JOIN sales_order_group_row AS grouped
+        ON grouped.salesforce_key = pair.salesforce_key AND grouped.d365_key = pair.d365_key
+),
+salesforce_line AS (
+    SELECT numbered._key AS key, unit.salesforce_key AS order_salesforce_key, unit.d365_key AS order_d365_key, unit.unit, unit.is_group,
+        numbered.line_number, numbered."ProductCode" AS product, numbered.cmp_product,
+        CASE WHEN unit.is_group THEN numbered.cmp_product ELSE '' END AS with_number,
+        numbered."TotalPrice" AS amount, numbered."cmp_quantity", numbered."cmp_amount"
     FROM (
         SELECT line.*, CASE
         WHEN count(DISTINCT "SortOrder") OVER of_opportunity = count(*) OVER of_opportunity THEN "SortOrder"
@@ -265,15 +307,16 @@ FROM opportunity_line AS line
 WHERE NOT coalesce("IsDeleted", false)
 WINDOW of_opportunity AS (PARTITION BY line._parent_key)
     ) AS numbered
-    JOIN sales_order_pair AS pair ON pair.salesforce_key = numbered._parent_key
+    JOIN unit ON unit.salesforce_key = numbered._parent_key AND unit.owns_salesforce
 ),
 every_d365_line AS (
-    SELECT line._key AS key, "InventoryLotId" AS lot, pair.salesforce_key AS order_salesforce_key,
-        pair.d365_key AS order_d365_key, nullif("cmp_line_number", 0) AS line_number, nullif(lower("OrderLineReference"), '') AS reference,
-        "ItemNumber" AS product, "LineAmount" AS amount,
-        lower(coalesce("SalesOrderLineStatus", '')) <> 'canceled' AS is_live
+    SELECT line._key AS key, "InventoryLotId" AS lot, unit.salesforce_key AS order_salesforce_key,
+        unit.d365_key AS order_d365_key, unit.unit, nullif("cmp_line_number", 0) AS line_number, nullif(lower("OrderLineReference"), '') AS reference,
+        "ItemNumber" AS product, line.cmp_product,
+        CASE WHEN unit.is_group THEN line.cmp_product ELSE '' END AS with_number,
+        "LineAmount" AS amount, line."cmp_quantity", line."cmp_amount", lower(coalesce("SalesOrderLineStatus", '')) <> 'canceled' AS is_live
     FROM sales_order_line AS line
-    JOIN sales_order_pair AS pair ON pair.d365_key = line._parent_key
+    JOIN unit ON unit.d365_key = line._parent_key AND unit.owns_d365
 ),
 d365_line AS (
     SELECT * FROM every_d365_line WHERE is_live
@@ -281,51 +324,118 @@ d365_line AS (
 by_reference AS (
     SELECT sf.key AS salesforce_key, d365.key AS d365_key
     FROM salesforce_line AS sf
-    JOIN d365_line AS d365 ON d365.reference = lower(sf.key) AND d365.order_d365_key = sf.order_d365_key
-    QUALIFY row_number() OVER (PARTITION BY sf.key ORDER BY d365.key) = 1
+    JOIN d365_line AS d365 ON d365.reference = lower(sf.key) AND d365.unit = sf.unit
+    QUALIFY row_number() OVER (PARTITION BY sf.key ORDER BY d365.order_d365_key = sf.order_d365_key DESC, d365.key) = 1
 ),
 left_in_salesforce AS (
-    SELECT sf.*, row_number() OVER (PARTITION BY sf.order_d365_key, sf.line_number ORDER BY sf.key) AS nth
+    SELECT sf.*, row_number() OVER (PARTITION BY sf.order_d365_key, sf.line_number, sf.with_number ORDER BY sf.key) AS nth
     FROM salesforce_line AS sf
     ANTI JOIN by_reference AS paired ON paired.salesforce_key = sf.key
 ),
 left_in_d365 AS (
-    SELECT d365.*, row_number() OVER (PARTITION BY d365.order_d365_key, d365.line_number ORDER BY d365.key) AS nth
+    SELECT d365.*, row_number() OVER (PARTITION BY d365.order_d365_key, d365.line_number, d365.with_number ORDER BY d365.key) AS nth
     FROM d365_line AS d365
-    ANTI JOIN salesforce_line AS named ON lower(named.key) = d365.reference AND named.order_d365_key = d365.order_d365_key
+    ANTI JOIN salesforce_line AS named ON lower(named.key) = d365.reference AND named.unit = d365.unit
     WHERE d365.line_number IS NOT NULL
 ),
 by_number AS (
     SELECT sf.key AS salesforce_key, d365.key AS d365_key
     FROM left_in_salesforce AS sf
-    JOIN left_in_d365 AS d365
-        ON d365.order_d365_key = sf.order_d365_key AND d365.line_number = sf.line_number AND d365.nth = sf.nth
+    JOIN left_in_d365 AS d365 ON d365.order_d365_key = sf.order_d365_key AND d365.line_number = sf.line_number
+        AND d365.with_number = sf.with_number AND d365.nth = sf.nth
+),
+one_to_one AS (
+    SELECT salesforce_key, d365_key FROM by_reference
+    UNION ALL
+    SELECT salesforce_key, d365_key FROM by_number
+),
+left_over AS (
+    SELECT d365.* FROM d365_line AS d365 ANTI JOIN one_to_one AS paired ON paired.d365_key = d365.key
+),
+named_further AS (
+    SELECT sf.key AS salesforce_key, d365.key AS d365_key, true AS is_sure
+    FROM left_over AS d365
+    JOIN salesforce_line AS sf ON lower(sf.key) = d365.reference AND sf.unit = d365.unit
+),
+of_product AS (
+    SELECT sf.key AS salesforce_key, d365.key AS d365_key, sf.line_number IS NOT DISTINCT FROM d365.line_number AS has_number,
+        count(*) OVER (PARTITION BY d365.key) AS lines,
+        count(*) FILTER (sf.line_number IS NOT DISTINCT FROM d365.line_number) OVER (PARTITION BY d365.key) AS lines_with_number
+    FROM left_over AS d365
+    ANTI JOIN named_further AS named ON named.d365_key = d365.key
+    JOIN salesforce_line AS sf ON sf.unit = d365.unit AND sf.cmp_product = d365.cmp_product
+    -- Of a plain pair of orders, only a line that is there already can be split.
+    LEFT JOIN one_to_one AS paired ON paired.salesforce_key = sf.key
+    SEMI JOIN unit ON unit.salesforce_key = sf.order_salesforce_key AND unit.d365_key = d365.order_d365_key
+    WHERE sf.is_group OR paired.salesforce_key IS NOT NULL
+),
+further AS (
+    SELECT salesforce_key, d365_key, is_sure FROM named_further
+    UNION ALL
+    SELECT salesforce_key, d365_key, false FROM of_product WHERE lines = 1 OR has_number AND lines_with_number = 1
+),
+part AS (
+    SELECT sf.key AS salesforce_key, d365.key AS d365_key, member.is_first, member.is_sure, sf."cmp_quantity" AS "whole_quantity", d365."cmp_quantity", sf."cmp_amount" AS "whole_amount", d365."cmp_amount",
+        NOT member.is_first AND ((d365."cmp_quantity" = sf."cmp_quantity" AND d365."cmp_quantity" <> 0) OR (d365."cmp_amount" = sf."cmp_amount" AND d365."cmp_amount" <> 0)) AS is_repeating
+    FROM (
+        SELECT paired.salesforce_key, paired.d365_key, true AS is_first, true AS is_sure
+        FROM one_to_one AS paired SEMI JOIN further ON further.salesforce_key = paired.salesforce_key
+        UNION ALL
+        SELECT salesforce_key, d365_key, false, is_sure FROM further
+    ) AS member
+    JOIN salesforce_line AS sf ON sf.key = member.salesforce_key
+    JOIN d365_line AS d365 ON d365.key = member.d365_key
+),
+whole_with_all AS (
+    SELECT sf.salesforce_key
+    FROM (SELECT salesforce_key, any_value("whole_quantity") AS "cmp_quantity", any_value("whole_amount") AS "cmp_amount" FROM part GROUP BY salesforce_key) AS sf
+    JOIN (SELECT salesforce_key, sum("cmp_quantity") FILTER (true) AS "cmp_quantity", sum("cmp_amount") FILTER (true) AS "cmp_amount" FROM part GROUP BY salesforce_key) AS d365 ON d365.salesforce_key = sf.salesforce_key
+    WHERE NOT sf."cmp_quantity" IS DISTINCT FROM d365."cmp_quantity" AND NOT coalesce(abs(sf."cmp_amount" - d365."cmp_amount") > 0.01, sf."cmp_amount" IS DISTINCT FROM d365."cmp_amount")
+),
+whole_with_sure AS (
+    SELECT sf.salesforce_key
+    FROM (SELECT salesforce_key, any_value("whole_quantity") AS "cmp_quantity", any_value("whole_amount") AS "cmp_amount" FROM part GROUP BY salesforce_key) AS sf
+    JOIN (SELECT salesforce_key, sum("cmp_quantity") FILTER (is_sure) AS "cmp_quantity", sum("cmp_amount") FILTER (is_sure) AS "cmp_amount" FROM part GROUP BY salesforce_key) AS d365 ON d365.salesforce_key = sf.salesforce_key
+    WHERE NOT sf."cmp_quantity" IS DISTINCT FROM d365."cmp_quantity" AND NOT coalesce(abs(sf."cmp_amount" - d365."cmp_amount") > 0.01, sf."cmp_amount" IS DISTINCT FROM d365."cmp_amount")
+),
+kept AS (
+    SELECT part.*
+    FROM part
+    LEFT JOIN whole_with_all AS with_all ON with_all.salesforce_key = part.salesforce_key
+    LEFT JOIN whole_with_sure AS with_sure ON with_sure.salesforce_key = part.salesforce_key
+    WHERE with_all.salesforce_key IS NOT NULL
+        OR (part.is_sure AND (with_sure.salesforce_key IS NOT NULL OR NOT part.is_repeating))
+),
+paired AS (
+    SELECT one.salesforce_key, one.d365_key, false AS is_split, false AS is_further
+    FROM one_to_one AS one ANTI JOIN further ON further.salesforce_key = one.salesforce_key
+    UNION ALL
+    SELECT salesforce_key, d365_key, count(*) OVER (PARTITION BY salesforce_key) > 1,
+        row_number() OVER (PARTITION BY salesforce_key ORDER BY is_first DESC, d365_key) > 1
+    FROM kept
 ),
 canceled AS (
     SELECT DISTINCT sf.key AS salesforce_key
     FROM every_d365_line AS d365
-    JOIN salesforce_line AS sf ON sf.order_d365_key = d365.order_d365_key
-        AND (d365.reference = lower(sf.key) OR d365.line_number = sf.line_number)
+    JOIN salesforce_line AS sf ON sf.unit = d365.unit
+        AND (d365.reference = lower(sf.key) OR d365.order_d365_key = sf.order_d365_key AND d365.line_number = sf.line_number)
     WHERE NOT d365.is_live
-),
-paired AS (
-    SELECT salesforce_key, d365_key FROM by_reference
-    UNION ALL
-    SELECT salesforce_key, d365_key FROM by_number
 )
-SELECT sf.order_salesforce_key, sf.order_d365_key, sf.key AS salesforce_key, d365.key AS d365_key, d365.lot AS d365_lot,
-    sf.line_number, coalesce(sf.product, d365.product) AS label, sf.amount AS salesforce_amount, d365.amount AS d365_amount,
-    false AS is_second, canceled.salesforce_key IS NOT NULL AS is_canceled
+SELECT sf.order_salesforce_key, coalesce(d365.order_d365_key, sf.order_d365_key) AS order_d365_key, sf.key AS salesforce_key,
+    d365.key AS d365_key, d365.lot AS d365_lot, sf.line_number, coalesce(sf.product, d365.product) AS label,
+    CASE WHEN NOT coalesce(paired.is_further, false) THEN sf.amount END AS salesforce_amount, d365.amount AS d365_amount,
+    false AS is_second, canceled.salesforce_key IS NOT NULL AS is_canceled, coalesce(paired.is_split, false) AS is_split,
+    coalesce(paired.is_further, false) AS is_further
 FROM salesforce_line AS sf
 LEFT JOIN paired ON paired.salesforce_key = sf.key
 LEFT JOIN d365_line AS d365 ON d365.key = paired.d365_key
 LEFT JOIN canceled ON canceled.salesforce_key = sf.key AND d365.key IS NULL
 UNION ALL
 SELECT d365.order_salesforce_key, d365.order_d365_key, NULL, d365.key, d365.lot, d365.line_number, d365.product, NULL, d365.amount,
-    named.key IS NOT NULL, false
+    named.key IS NOT NULL, false, false, false
 FROM d365_line AS d365
 ANTI JOIN paired ON paired.d365_key = d365.key
-LEFT JOIN salesforce_line AS named ON lower(named.key) = d365.reference AND named.order_d365_key = d365.order_d365_key;
+LEFT JOIN salesforce_line AS named ON lower(named.key) = d365.reference AND named.unit = d365.unit;
 
 CREATE OR REPLACE TEMP TABLE sales_order_line_pair AS
 SELECT salesforce_key, d365_key, true AS is_primary
@@ -377,6 +487,33 @@ SELECT salesforce_key, d365_key, told.field, told.owner, told.on_difference, tol
 FROM told
 WHERE told.differs OR told.is_noisy;
 
+DELETE FROM sales_order_line_found AS found USING sales_order_line_record AS line
+WHERE line.is_split AND line.salesforce_key = found.salesforce_key AND line.d365_key = found.d365_key AND found.field IN ('line.quantity', 'line.amount');
+
+INSERT INTO sales_order_line_found
+SELECT d365.salesforce_key, d365.d365_key, 'line.quantity', 'salesforce', 'report',
+    CASE WHEN contains(sf."cmp_quantity"::VARCHAR, '.') THEN rtrim(rtrim(sf."cmp_quantity"::VARCHAR, '0'), '.') ELSE sf."cmp_quantity"::VARCHAR END, CASE WHEN contains(d365."cmp_quantity"::VARCHAR, '.') THEN rtrim(rtrim(d365."cmp_quantity"::VARCHAR, '0'), '.') ELSE d365."cmp_quantity"::VARCHAR END, CASE WHEN contains(sf."cmp_quantity"::VARCHAR, '.') THEN rtrim(rtrim(sf."cmp_quantity"::VARCHAR, '0'), '.') ELSE sf."cmp_quantity"::VARCHAR END, CASE WHEN contains(d365."cmp_quantity"::VARCHAR, '.') THEN rtrim(rtrim(d365."cmp_quantity"::VARCHAR, '0'), '.') ELSE d365."cmp_quantity"::VARCHAR END, 'differs', false, false, NULL, NULL::DECIMAL(28,6)
+FROM (
+    SELECT line.salesforce_key, min(line.d365_key) FILTER (NOT line.is_further) AS d365_key, sum(part."cmp_quantity") AS "cmp_quantity"
+    FROM sales_order_line_record AS line JOIN sales_order_line_d365 AS part ON part._key = line.d365_key
+    WHERE line.is_split
+    GROUP BY line.salesforce_key
+) AS d365
+JOIN sales_order_line_salesforce AS sf ON sf._key = d365.salesforce_key
+WHERE sf."cmp_quantity" IS DISTINCT FROM d365."cmp_quantity";
+
+INSERT INTO sales_order_line_found
+SELECT d365.salesforce_key, d365.d365_key, 'line.amount', 'salesforce', 'report',
+    CASE WHEN contains(sf."cmp_amount"::VARCHAR, '.') THEN rtrim(rtrim(sf."cmp_amount"::VARCHAR, '0'), '.') ELSE sf."cmp_amount"::VARCHAR END, CASE WHEN contains(d365."cmp_amount"::VARCHAR, '.') THEN rtrim(rtrim(d365."cmp_amount"::VARCHAR, '0'), '.') ELSE d365."cmp_amount"::VARCHAR END, CASE WHEN contains(sf."cmp_amount"::VARCHAR, '.') THEN rtrim(rtrim(sf."cmp_amount"::VARCHAR, '0'), '.') ELSE sf."cmp_amount"::VARCHAR END, CASE WHEN contains(d365."cmp_amount"::VARCHAR, '.') THEN rtrim(rtrim(d365."cmp_amount"::VARCHAR, '0'), '.') ELSE d365."cmp_amount"::VARCHAR END, 'differs', false, false, NULL, abs(sf."cmp_amount" - d365."cmp_amount")::DECIMAL(28,6)
+FROM (
+    SELECT line.salesforce_key, min(line.d365_key) FILTER (NOT line.is_further) AS d365_key, sum(part."cmp_amount") AS "cmp_amount"
+    FROM sales_order_line_record AS line JOIN sales_order_line_d365 AS part ON part._key = line.d365_key
+    WHERE line.is_split
+    GROUP BY line.salesforce_key
+) AS d365
+JOIN sales_order_line_salesforce AS sf ON sf._key = d365.salesforce_key
+WHERE coalesce(abs(sf."cmp_amount" - d365."cmp_amount") > 0.01, sf."cmp_amount" IS DISTINCT FROM d365."cmp_amount");
+
 CREATE OR REPLACE TABLE sales_order_verdict AS
 WITH differing AS (
     SELECT salesforce_key, d365_key, list(DISTINCT field ORDER BY field) AS fields
@@ -412,7 +549,7 @@ judged AS (
     SELECT record.*, differing.fields, CASE
             WHEN record.is_quarantined THEN 'quarantined'
             WHEN record.is_repeated THEN 'duplicate'
-            WHEN record.is_pair AND (differing.fields IS NOT NULL OR NOT record.is_in_scope OR record.is_canceled)
+            WHEN record.is_pair AND (differing.fields IS NOT NULL OR record.is_group_off OR NOT record.is_in_scope OR record.is_canceled)
                 THEN 'differs'
             WHEN record.is_pair THEN 'matched'
             WHEN record.d365_lake_key IS NULL THEN 'only_in_salesforce'
@@ -423,11 +560,12 @@ judged AS (
             WHEN record.is_repeated THEN 'the key occurs more than once on one side'
             WHEN record.is_pair AND NOT record.is_in_scope THEN 'the opportunity is not won'
             WHEN record.is_pair AND record.is_canceled THEN 'the order is canceled in D365'
-            WHEN record.is_pair THEN NULL
+            WHEN record.is_pair THEN record.group_reason
             WHEN record.d365_lake_key IS NULL THEN CASE
         WHEN record.open_reason = 'ambiguous' THEN 'more than one record claims the link'
         WHEN record.open_reason = 'taken' THEN 'the counterpart is linked to another record'
         WHEN record.open_reason = 'broken' THEN 'the linked record is not in D365'
+        WHEN record.is_on_order THEN 'an order names it or its lines, but the two could not be compared'
         WHEN record.account_id IS NULL OR account_state.state = 'missing' THEN 'the opportunity has no account in Salesforce'
         WHEN record.company = '' THEN 'no company is known, neither on the opportunity nor on its account'
         WHEN record.lines = 0 THEN 'the opportunity has no lines'
@@ -447,7 +585,7 @@ judged AS (
         AND account_state.account_id = record.account_id AND account_state.company = record.company
 )
 SELECT 'sales_order' AS entity, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'in_flight' ELSE verdict END AS verdict, company, currency, salesforce_key, d365_key, label, salesforce_amount,
-    d365_amount, coalesce(fields, []) AS fields, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason, d365_lake_key, d365_currency
+    d365_amount, coalesce(fields, []) AS fields, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason, d365_lake_key, d365_currency, month, group_key
 FROM judged;
 
 CREATE OR REPLACE TABLE sales_order_line_verdict AS
@@ -459,14 +597,15 @@ WITH differing AS (
     GROUP BY salesforce_key, d365_key
 ),
 judged AS (
-    SELECT line.*, orders.company, orders.currency, orders.is_recent, orders.d365_key AS order_number, differing.fields, CASE
+    SELECT line.*, orders.company, orders.currency, orders.month, orders.is_recent, orders.d365_key AS order_number, differing.fields, CASE
             WHEN line.d365_key IS NULL THEN 'only_in_salesforce'
             WHEN line.salesforce_key IS NULL AND line.is_second THEN 'duplicate'
             WHEN line.salesforce_key IS NULL THEN 'only_in_d365'
             WHEN differing.fields IS NOT NULL THEN 'differs'
             ELSE 'matched' END AS verdict, CASE
             WHEN line.d365_key IS NULL AND line.is_canceled THEN 'the line is canceled in D365'
-            WHEN line.salesforce_key IS NULL AND line.is_second THEN 'the opportunity line that it names is paired with another line' END AS reason
+            WHEN line.salesforce_key IS NULL AND line.is_second THEN 'the opportunity line that it names is paired with another line'
+            WHEN line.is_split THEN 'the opportunity line is split over more than one order line' END AS reason
     FROM sales_order_line_record AS line
     JOIN sales_order_record AS orders
         ON orders.salesforce_key = line.order_salesforce_key AND orders.d365_lake_key = line.order_d365_key
@@ -474,22 +613,24 @@ judged AS (
 )
 SELECT 'sales_order_line' AS entity, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'in_flight' ELSE verdict END AS verdict, company, currency, salesforce_key, d365_lot AS d365_key, label,
     salesforce_amount, d365_amount, coalesce(fields, []) AS fields, CASE WHEN is_recent AND verdict NOT IN ('matched', 'quarantined') THEN 'changed after the earlier of the two reads began' ELSE reason END AS reason,
-    order_salesforce_key, order_number AS order_d365_key, line_number
+    order_salesforce_key, order_number AS order_d365_key, line_number, month,
+    CASE WHEN is_split THEN salesforce_key END AS group_key
 FROM judged;
 
 CREATE OR REPLACE TABLE sales_order_difference AS
 SELECT 'sales_order' AS entity, verdict.company, verdict.currency, found.salesforce_key, verdict.d365_key, NULL::VARCHAR AS line_key,
     found.field, found.owner, found.on_difference, found.salesforce_stored, found.d365_stored, found.salesforce_compared,
-    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount
+    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, CASE WHEN NOT grouped.owns_salesforce THEN verdict.d365_key END AS part_key, grouped.reason AS note
 FROM sales_order_found AS found
 JOIN sales_order_verdict AS verdict
     ON verdict.salesforce_key = found.salesforce_key AND verdict.d365_lake_key = found.d365_key
+LEFT JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = found.salesforce_key AND grouped.d365_key = found.d365_key
 WHERE verdict.verdict IN ('matched', 'differs');
 
 INSERT INTO sales_order_difference
 SELECT 'sales_order', verdict.company, verdict.currency, line.order_salesforce_key, verdict.d365_key, found.salesforce_key,
     found.field, found.owner, found.on_difference, found.salesforce_stored, found.d365_stored, found.salesforce_compared,
-    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount
+    found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount, CASE WHEN line.is_further THEN line.d365_lot END, CASE WHEN line.is_split THEN 'the opportunity line is split over more than one order line' END
 FROM sales_order_line_found AS found
 JOIN sales_order_line_record AS line ON line.salesforce_key = found.salesforce_key AND line.d365_key = found.d365_key
 JOIN sales_order_verdict AS verdict
