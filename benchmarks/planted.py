@@ -15,7 +15,8 @@ each side.
 | `duplicate` | 0.2 % | the same order twice on one side | duplicate |
 """
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import duckdb
 from tieout.canonical import canonical
 from tieout.contract.model import CompareKind
 from tieout.contract.tables import Field, Tolerance
-from tieout.keyed import KeyedComparison, SideColumns
+from tieout.keyed import KeyedComparison, SideColumns, canonical_select, write_buckets, write_canonical
 from tieout.reconciliation.fields import compared_field
 from tieout.sql import literal, quoted
 
@@ -38,15 +39,6 @@ CLASSES = (
     "only_in_d365",
     "duplicate",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """Where the files are."""
-
-    salesforce: Path
-    d365: Path
-    truth: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,37 +159,72 @@ FIELDS = (
     PlantedField("is_rush", "exact", f"{_pick('rush', 2)} = 1", "NOT value"),
 )
 
+SIDES = ("salesforce", "d365")
 KEY, REFERENCE = "order_key", "reference"
-PARTS = 3
 # An order's number times this, modulo the number of orders, is another order of the same rows.
 _STRIDES = (7_368_787, 15_485_863, 32_452_843)
 
 
-def plant(folder: Path, orders: int) -> Planted:
-    """Write the three files into `folder`, unless they are there."""
-    planted = Planted(*(folder / f"{name}.parquet" for name in ("salesforce", "d365", "truth")))
-    if planted.truth.exists():
-        return planted
+def plant(con: duckdb.DuckDBPyConnection, folder: Path, orders: int) -> None:
+    """Write `salesforce.parquet`, `d365.parquet` and `truth.parquet`, and `fields.json` for engines that cannot import this module.
+
+    `truth` has `key`, `class`, `verdict` and `fields` (commas between them). Files that are there already are kept.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    con = duckdb.connect(config={"threads": 2, "memory_limit": "4GB"})
-    con.execute("SET TimeZone = 'UTC'")
-    con.execute("SET preserve_insertion_order = false")
+    (folder / "fields.json").write_text(json.dumps([_described(field) for field in FIELDS]))
     stride = next(stride for stride in _STRIDES if orders % stride)
-    straight = f"SELECT range AS i FROM range({orders})"
-    for path, select in (
-        (planted.salesforce, _salesforce(straight)),
-        (planted.d365, _d365(f"SELECT (range * {stride}) % {orders} AS i FROM range({orders})")),
-        (planted.truth, _truth(straight)),
+    straight, shuffled = "range", f"(range * {stride}) % {orders}"
+    for name, number, select in (
+        ("salesforce", straight, _salesforce),
+        ("d365", shuffled, _d365),
+        ("truth", straight, _truth),
     ):
-        con.execute(f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet)")
-    con.close()
-    return planted
+        path = folder / f"{name}.parquet"
+        if not path.exists():
+            _write(con, select(f"SELECT {number} AS i FROM range({orders})"), path)
+
+
+def land(con: duckdb.DuckDBPyConnection, folder: Path, buckets: int | None = None) -> None:
+    """Write both sides in canonical form, where they are not yet: whole, and in `buckets` if they are asked for."""
+    for side, whole, parts in zip(SIDES, canonical_files(folder), bucket_folders(folder, buckets or 0), strict=True):
+        columns = side_columns(is_salesforce=side == "salesforce")
+        select = canonical_select(comparison(), columns, f"read_parquet({literal(str(folder / f'{side}.parquet'))})")
+        if not whole.exists():
+            unfinished = whole.with_suffix(".unfinished")
+            write_canonical(con, select, unfinished)
+            unfinished.rename(whole)
+        if buckets and not parts.exists():
+            unfinished = parts.with_suffix(".unfinished")
+            write_buckets(con, f"SELECT * FROM read_parquet({literal(str(whole))})", unfinished, buckets)
+            unfinished.rename(parts)
+
+
+def canonical_files(folder: Path) -> tuple[Path, Path]:
+    """The canonical files of Salesforce and D365."""
+    return folder / "salesforce.canonical.parquet", folder / "d365.canonical.parquet"
+
+
+def bucket_folders(folder: Path, buckets: int) -> tuple[Path, Path]:
+    """The folders of Salesforce and D365 that hold the canonical rows in so many buckets."""
+    return folder / f"salesforce-{buckets}-buckets", folder / f"d365-{buckets}-buckets"
+
+
+def _write(con: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
+    # Under another name first: an interrupted run must not leave half a file that the next one trusts.
+    unfinished = path.with_suffix(".unfinished")
+    con.execute(f"COPY ({select}) TO {literal(str(unfinished))} (FORMAT parquet)")
+    unfinished.rename(path)
+
+
+def _described(field: PlantedField) -> dict[str, str | bool | None]:
+    tolerance = None if field.tolerance is None else str(field.tolerance)
+    return {"name": field.name, "kind": field.kind, "tolerance": tolerance, "is_additive": field.is_additive}
 
 
 def comparison() -> KeyedComparison:
     """The planted fields as Tieout compares them."""
     return KeyedComparison(
-        fields=tuple(replace(compared_field(_contract_field(field)), name=field.name) for field in FIELDS),
+        fields=tuple(compared_field(_contract_field(field)) for field in FIELDS),
         additive=frozenset(field.name for field in FIELDS if field.is_additive),
         currency="currency",
     )
