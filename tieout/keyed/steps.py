@@ -1,24 +1,25 @@
 """The SQL of a keyed comparison, one named SELECT a step, in the order in which the steps build on each other.
 
-    salesforce, d365 ─ unsettled ─ forgiven ─ suspect ─┬─ whole, delivered ─ explained ─ judged ─┬─ verdict
-                                                       └──────────────── (all others match) ─────┘
-    salesforce, d365 ─ total            judged ─ field_count
+    salesforce, d365 ─ unsettled ─ suspect ─┬─ group ─ explained ─┬─ judged ─┬─ verdict
+                                            │                     └─ field_count
+                                            └─ (all others match) ───────────┘
+    salesforce, d365 ─ total
 
 Every row is read once, and of it two hashes. Only keys that these do not settle are read again: first their numbers, against the
 tolerances, then, of the few that are still suspect, all fields. Nothing here hashes: hashes are columns of the canonical files, so the text
 means the same to any engine that it is translated for.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tieout.keyed.comparison import KeyedComparison, difference_column
-from tieout.reconciliation.fields import ComparedField, differs
+from tieout.reconciliation.fields import differs
 from tieout.sql import literal
 
 SALESFORCE, D365 = "keyed_salesforce", "keyed_d365"
 """The relations that hold the two sides in canonical form."""
 
+_AMONG_SUSPECTS = "_key_hash IN (SELECT _key_hash FROM keyed_suspect)"
 _NO_FIELDS = "CAST(NULL AS VARCHAR)"
 
 
@@ -35,8 +36,7 @@ def comparison_steps(comparison: KeyedComparison) -> tuple[Step, ...]:
     return (
         Step("keyed_unsettled", unsettled()),
         Step("keyed_suspect", suspect(comparison)),
-        Step("keyed_whole", whole()),
-        Step("keyed_delivered", delivered(comparison)),
+        Step("keyed_group", group(comparison)),
         Step("keyed_explained", explained(comparison)),
         Step("keyed_judged", judged(comparison)),
     )
@@ -69,68 +69,74 @@ HAVING NOT (count(*) = 2 AND bit_xor(_signed_hash) = -1)"""
 
 def suspect(comparison: KeyedComparison) -> str:
     """The unsettled without the pairs whose numbers differ within the tolerance and whose other fields are equal."""
-    columns = ", ".join(["_key_hash", "_group_key", "_compare_hash", *(field.compared for field in comparison.carried)])
-    tests = "\n        OR ".join(
-        ["sf._compare_hash <> d365._compare_hash", *(differs(field) for field in comparison.carried)]
+    columns = ", ".join(
+        ["_key_hash", "_group_key", "_compare_hash", *(field.compared for field in comparison.carried)]
     )
-    pairs = "(SELECT _key_hash FROM keyed_unsettled WHERE is_pair)"
     # The group keys are compared, too: two keys may share a hash.
+    tests = ["sf._group_key <> d365._group_key", "sf._compare_hash <> d365._compare_hash"]
+    listed = "\n        OR ".join(tests + [differs(field) for field in comparison.carried])
+    pairs = "(SELECT _key_hash FROM keyed_unsettled WHERE is_pair)"
     return f"""SELECT unsettled._key_hash
 FROM keyed_unsettled AS unsettled
 ANTI JOIN (
     SELECT sf._key_hash
     FROM (SELECT {columns} FROM {SALESFORCE} WHERE _key_hash IN {pairs}) AS sf
-    JOIN (SELECT {columns} FROM {D365} WHERE _key_hash IN {pairs}) AS d365
-        ON d365._key_hash = sf._key_hash AND d365._group_key = sf._group_key
-    WHERE NOT ({tests})
+    JOIN (SELECT {columns} FROM {D365} WHERE _key_hash IN {pairs}) AS d365 ON d365._key_hash = sf._key_hash
+    WHERE NOT ({listed})
 ) AS forgiven ON forgiven._key_hash = unsettled._key_hash"""
 
 
-def whole() -> str:
-    """The suspects of Salesforce by group key, and how often each is there."""
-    return f"""SELECT _group_key, count(*) AS _rows
-FROM {SALESFORCE}
-WHERE _key_hash IN (SELECT _key_hash FROM keyed_suspect)
-GROUP BY _group_key"""
+def group(comparison: KeyedComparison) -> str:
+    """The suspects of both sides by group key: rows on each, different orders among those of D365, and the sums of what adds up there.
 
-
-def delivered(comparison: KeyedComparison) -> str:
-    """The suspects of D365 by group key: rows, different orders among them, and the sums of what adds up. An empty part adds nothing."""
-    sums = [f"sum({field.compared}) AS {field.compared}" for field in _additive(comparison)]
-    listed = ", ".join(["_group_key", "count(*) AS _rows", "count(DISTINCT _key) AS _orders", *sums])
-    return f"""SELECT {listed}
-FROM {D365}
-WHERE _key_hash IN (SELECT _key_hash FROM keyed_suspect)
-GROUP BY _group_key"""
+    `is_comparable`: both sides have it, and no record twice. An empty part adds nothing to a sum.
+    """
+    names = [field.compared for field in comparison.fields if field.name in comparison.additive]
+    sums = "".join(f", sum({name}) AS {name}" for name in names)
+    carried = "".join(f", delivered.{name}" for name in names)
+    # Orders are counted in two steps, because counting distinct keys costs twice as much.
+    return f"""SELECT coalesce(whole._key_hash, delivered._key_hash) AS _key_hash,
+    coalesce(whole._group_key, delivered._group_key) AS _group_key,
+    coalesce(whole._rows, 0) AS salesforce_rows, coalesce(delivered._rows, 0) AS d365_rows,
+    coalesce(delivered._orders, 0) AS d365_orders,
+    coalesce(whole._rows = 1 AND delivered._orders = delivered._rows, FALSE) AS is_comparable{carried}
+FROM (
+    SELECT _group_key, min(_key_hash) AS _key_hash, count(*) AS _rows
+    FROM {SALESFORCE} WHERE {_AMONG_SUSPECTS}
+    GROUP BY _group_key
+) AS whole
+FULL JOIN (
+    SELECT _group_key, min(_key_hash) AS _key_hash, CAST(sum(_rows) AS BIGINT) AS _rows, count(*) AS _orders{sums}
+    FROM (
+        SELECT _group_key, _key, min(_key_hash) AS _key_hash, count(*) AS _rows{sums}
+        FROM {D365} WHERE {_AMONG_SUSPECTS}
+        GROUP BY _group_key, _key
+    ) AS delivered_order
+    GROUP BY _group_key
+) AS delivered ON delivered._group_key = whole._group_key"""
 
 
 def explained(comparison: KeyedComparison) -> str:
-    """For each suspect that is on both sides, once each: whether the whole and its parts differ, field by field.
+    """For each comparable suspect whether the whole and its parts differ, field by field.
 
     What adds up is compared as the sum of the parts, every other field with each part.
     """
-    of_whole = ", ".join(["_group_key", *(field.compared for field in comparison.fields)])
-    of_part = ", ".join(
-        [
-            "part._group_key",
-            *(
-                f"{'delivered' if field.name in comparison.additive else 'part'}.{field.compared}"
-                for field in comparison.fields
-            ),
-        ]
+    columns = ", ".join(["_key_hash", "_group_key", *(field.compared for field in comparison.fields)])
+    parts = ", ".join(
+        f"{'delivered' if field.name in comparison.additive else 'part'}.{field.compared}"
+        for field in comparison.fields
     )
     flags = ",\n    ".join(f"bool_or({differs(field)}) AS {difference_column(field)}" for field in comparison.fields)
-    suspects = "_key_hash IN (SELECT _key_hash FROM keyed_suspect)"
+    comparable = "_key_hash IN (SELECT _key_hash FROM keyed_group WHERE is_comparable)"
     return f"""SELECT sf._group_key,
     {flags}
-FROM (SELECT {of_whole} FROM {SALESFORCE} WHERE {suspects}) AS sf
-JOIN keyed_whole AS whole ON whole._group_key = sf._group_key AND whole._rows = 1
+FROM (SELECT {columns} FROM {SALESFORCE} WHERE {comparable}) AS sf
 JOIN (
-    SELECT {of_part}
-    FROM (SELECT * FROM {D365} WHERE {suspects}) AS part
-    JOIN keyed_delivered AS delivered
-        ON delivered._group_key = part._group_key AND delivered._orders = delivered._rows
-) AS d365 ON d365._group_key = sf._group_key
+    SELECT part._key_hash, part._group_key, {parts}
+    FROM (SELECT {columns} FROM {D365} WHERE {comparable}) AS part
+    JOIN (SELECT * FROM keyed_group WHERE is_comparable) AS delivered
+        ON delivered._key_hash = part._key_hash AND delivered._group_key = part._group_key
+) AS d365 ON d365._key_hash = sf._key_hash AND d365._group_key = sf._group_key
 GROUP BY sf._group_key"""
 
 
@@ -147,12 +153,10 @@ def judged(comparison: KeyedComparison) -> str:
         WHEN fields IS NULL THEN 'matched'
         ELSE 'differs' END AS verdict, fields, salesforce_rows, d365_rows
 FROM (
-    SELECT coalesce(whole._group_key, delivered._group_key) AS key, nullif(concat_ws(',', {names}), '') AS fields,
-        coalesce(whole._rows, 0) AS salesforce_rows, coalesce(delivered._rows, 0) AS d365_rows,
-        coalesce(delivered._orders, 0) AS d365_orders
-    FROM keyed_whole AS whole
-    FULL JOIN keyed_delivered AS delivered ON delivered._group_key = whole._group_key
-    LEFT JOIN keyed_explained AS explained ON explained._group_key = whole._group_key
+    SELECT both_sides._group_key AS key, nullif(concat_ws(',', {names}), '') AS fields,
+        both_sides.salesforce_rows, both_sides.d365_rows, both_sides.d365_orders
+    FROM keyed_group AS both_sides
+    LEFT JOIN keyed_explained AS explained ON explained._group_key = both_sides._group_key
 ) AS found"""
 
 
@@ -189,6 +193,3 @@ def total(comparison: KeyedComparison) -> str:
         for side, relation in (("salesforce", SALESFORCE), ("d365", D365))
     )
 
-
-def _additive(comparison: KeyedComparison) -> Sequence[ComparedField]:
-    return [field for field in comparison.fields if field.name in comparison.additive]
