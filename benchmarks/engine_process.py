@@ -1,6 +1,6 @@
 """One engine in a process of its own: does the job, and writes what it took into a file.
 
-    python -m benchmarks.engine_process ENGINE FOLDER OUT REPORT [BUCKETS]
+python -m benchmarks.engine_process ENGINE FOLDER OUT REPORT [BUCKETS]
 """
 
 import importlib
@@ -34,7 +34,9 @@ def main() -> None:
         engine.reconcile(Path(folder), Path(out))
     seconds = time.perf_counter() - started
     version = importlib.import_module("importlib.metadata").version(distribution)
-    Path(report).write_text(json.dumps({"s": seconds, "peak_mib": _peak_mib(), "version": version}))
+    Path(report).write_text(
+        json.dumps({"s": seconds, "cpu_s": time.process_time(), "peak_mib": _peak_mib(), "version": version})
+    )
 
 
 def _peak_mib() -> float:

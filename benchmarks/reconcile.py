@@ -37,7 +37,8 @@ NEEDS = {"polars": "polars", "datacompy": "datacompy", "reladiff": "reladiff", "
 class Measured:
     """What one engine did. `problem`: why it has no time, in words."""
 
-    seconds: list[float | None] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     peak_mib: list[float] = field(default_factory=list)
     version: str | None = None
     scores: dict[str, Score] | None = None
@@ -87,7 +88,9 @@ def measure(
         for number in range(rounds):
             for name, kept in measured.items():
                 if kept.problem is None:
-                    _run(name, kept, folder, Path(scratch), limit_s, buckets if name == "tieout" else None, peers_python)
+                    _run(
+                        name, kept, folder, Path(scratch), limit_s, buckets if name == "tieout" else None, peers_python
+                    )
                     _tell(f"round {number + 1}: {name:10} {_spoken(kept)}")
     result = {
         "rows": rows,
@@ -138,6 +141,8 @@ def _run(
     command = [str(python), "-m", "benchmarks.engine_process", name, str(folder), str(out), str(report)]
     command += [str(buckets)] if buckets else []
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    # Every engine may keep its compiled bytecode, as it would where it is installed.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     try:
         done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=limit_s)
@@ -148,10 +153,13 @@ def _run(
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         missing = f"No module named '{NEEDS.get(name, name)}'" in done.stderr
-        kept.problem = "not installed: install the extra `benchmarks`" if missing else (lines[-1] if lines else "it died")
+        kept.problem = (
+            "not installed: install the extra `benchmarks`" if missing else (lines[-1] if lines else "it died")
+        )
         return
     told = json.loads(report.read_text())
     kept.peak_mib.append(told["peak_mib"])
+    kept.cpu_seconds.append(told["cpu_s"])
     kept.version = told["version"]
     if name != "floor":
         con = duckdb.connect(config={"threads": 2, "memory_limit": "4GiB", "temp_directory": str(scratch / "spill")})
@@ -164,12 +172,13 @@ def _figures(name: str, kept: Measured) -> dict[str, Any]:
     if not kept.seconds:
         return {"s": None, "peak_mib": None, "precision": None, "recall": None, "reason": kept.problem}
     figures: dict[str, Any] = {
-        "s": round(statistics.median(_known(kept.seconds)), 3),
+        "s": round(statistics.median(kept.seconds), 3),
+        "cpu_s": round(statistics.median(kept.cpu_seconds), 3),
         "peak_mib": round(max(kept.peak_mib)),
         "precision": None,
         "recall": None,
         "version": kept.version,
-        "all_s": [round(seconds, 3) for seconds in _known(kept.seconds)],
+        "all_s": [round(seconds, 3) for seconds in kept.seconds],
     }
     if kept.scores is not None:
         figures["precision"] = min(score.precision for score in kept.scores.values())
@@ -180,10 +189,6 @@ def _figures(name: str, kept: Measured) -> dict[str, Any]:
     if name == "floor":
         figures["reason"] = "a count of raw differences: the cost of reading and joining, no answer that could be right"
     return figures
-
-
-def _known(seconds: list[float | None]) -> list[float]:
-    return [value for value in seconds if value is not None]
 
 
 def _ratios(measured: dict[str, Measured]) -> dict[str, float | str | None]:
@@ -206,7 +211,7 @@ def _ratios(measured: dict[str, Measured]) -> dict[str, float | str | None]:
 
 
 def _ratio(of: Measured, to: Measured) -> float | None:
-    pairs = [above / below for above, below in zip(_known(of.seconds), _known(to.seconds), strict=False)]
+    pairs = [above / below for above, below in zip(of.seconds, to.seconds, strict=False)]
     return round(statistics.median(pairs), 3) if pairs else None
 
 
@@ -232,19 +237,25 @@ def _scale(asked: argparse.Namespace, small: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell_table(result: dict[str, Any]) -> None:
-    _tell(f"\n{'engine':12}{'s':>9}{'MiB':>8}{'precision':>11}{'recall':>9}")
+    _tell(f"\n{'engine':12}{'s':>9}{'CPU s':>9}{'MiB':>8}{'precision':>11}{'recall':>9}")
     for name, figures in result["results"].items():
         if figures["s"] is None:
             _tell(f"{name:12}{figures['reason']:>9}")
             continue
-        share = "".join(f"{figures[key]:>{width}.4f}" if figures[key] is not None else f"{'–':>{width}}" for key, width in (("precision", 11), ("recall", 9)))
-        _tell(f"{name:12}{figures['s']:>9.2f}{figures['peak_mib']:>8,}{share}")
+        share = "".join(
+            f"{figures[key]:>{width}.4f}" if figures[key] is not None else f"{'–':>{width}}"
+            for key, width in (("precision", 11), ("recall", 9))
+        )
+        _tell(f"{name:12}{figures['s']:>9.2f}{figures['cpu_s']:>9.2f}{figures['peak_mib']:>8,}{share}")
     for name, ratio in result["ratios"].items():
         _tell(f"{name:32}{ratio}")
 
 
 def _spoken(kept: Measured) -> str:
-    return kept.problem or f"{_known(kept.seconds)[-1]:.2f} s{'' if kept.is_right or kept.scores is None else ', not the right answer'}"
+    return (
+        kept.problem
+        or f"{kept.seconds[-1]:.2f} s{'' if kept.is_right or kept.scores is None else ', not the right answer'}"
+    )
 
 
 def _tell(line: str) -> None:
@@ -256,13 +267,25 @@ def _arguments() -> argparse.Namespace:
     arguments.add_argument("--rows", type=int, default=1_000_000, help="orders a side")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--engines", default=",".join(ENGINES), help="commas between them; default: all")
-    arguments.add_argument("--buckets", type=int, help="let Tieout compare in so many hash buckets, one after the other")
-    arguments.add_argument("--limit", type=float, default=300, metavar="S", help="seconds that one run of one engine may take")
-    arguments.add_argument("--scale", action="store_true", help="measure Tieout on ten times the rows, too, and print the ratio")
-    arguments.add_argument("--data", default=str(Path(tempfile.gettempdir()) / "tieout-benchmark"), help="where the planted files are made")
+    arguments.add_argument(
+        "--buckets", type=int, help="let Tieout compare in so many hash buckets, one after the other"
+    )
+    arguments.add_argument(
+        "--limit", type=float, default=300, metavar="S", help="seconds that one run of one engine may take"
+    )
+    arguments.add_argument(
+        "--scale", action="store_true", help="measure Tieout on ten times the rows, too, and print the ratio"
+    )
+    arguments.add_argument(
+        "--data", default=str(Path(tempfile.gettempdir()) / "tieout-benchmark"), help="where the planted files are made"
+    )
     arguments.add_argument("--keep", action="store_true", help="keep the planted files for the next run")
-    arguments.add_argument("--peers-python", default=str(PEERS_PYTHON), help="the Python of the environment with datacompy")
-    arguments.add_argument("--json", action="store_true", help="print one JSON object as the last line of standard output")
+    arguments.add_argument(
+        "--peers-python", default=str(PEERS_PYTHON), help="the Python of the environment with datacompy"
+    )
+    arguments.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line of standard output"
+    )
     return arguments.parse_args()
 
 

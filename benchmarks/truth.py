@@ -31,7 +31,9 @@ def scores(con: duckdb.DuckDBPyConnection, truth: Path, answer: Path) -> dict[st
         FULL JOIN (SELECT key, verdict, fields FROM read_parquet({literal(str(files))})) AS answer ON answer.key = truth.key"""
     )
     precision = dict(
-        con.execute("SELECT given, avg(is_right::INTEGER) FROM judged WHERE given IS NOT NULL GROUP BY given").fetchall()
+        con.execute(
+            "SELECT given, avg(is_right::INTEGER) FROM judged WHERE given IS NOT NULL GROUP BY given"
+        ).fetchall()
     )
     classes = con.execute(
         "SELECT class, expected, avg(is_right::INTEGER) FROM judged WHERE class IS NOT NULL GROUP BY ALL ORDER BY class"

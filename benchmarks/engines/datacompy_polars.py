@@ -1,7 +1,7 @@
 """datacompy's Polars comparison, from the raw files. It knows one row a side and key: splits it cannot express.
 
 It ignores case and outer blanks itself; inner blanks, empty texts and the clock are prepared for it, and duplicates are told apart before,
-because it would pair them by their position. Its tolerance is a float, so a millionth of slack is added.
+because it would pair them by their position. About splits it says nothing. Its tolerance is a float, so a millionth of slack is added.
 """
 
 import json
@@ -18,14 +18,15 @@ Field = dict[str, Any]
 
 
 def reconcile(folder: Path, out: Path) -> None:
-    """Compare what has one row on each side; a key with more rows is called a duplicate."""
+    """Compare what has one row on each side; an order that is there twice is a duplicate."""
     fields: list[Field] = json.loads((folder / "fields.json").read_text())
     salesforce = _side(folder / "salesforce.parquet", fields)
     d365 = _side(folder / "d365.parquet", fields)
-    repeated = pl.concat(
-        [side.filter(pl.col("key").is_duplicated()).select("key").unique() for side in (salesforce, d365)]
-    ).unique()
-    salesforce, d365 = (side.join(repeated, on="key", how="anti") for side in (salesforce, d365))
+    several, duplicates = (
+        pl.concat([side.filter(pl.struct(key).is_duplicated()).select("key") for side in (salesforce, d365)]).unique()
+        for key in (["key"], ["key", "order_key"])
+    )
+    salesforce, d365 = (side.join(several, on="key", how="anti").drop("order_key") for side in (salesforce, d365))
     tolerances = {field["name"]: float(field["tolerance"]) + 1e-6 for field in fields if field["tolerance"] is not None}
     compared = datacompy.PolarsCompare(
         salesforce,
@@ -36,11 +37,10 @@ def reconcile(folder: Path, out: Path) -> None:
         ignore_spaces=True,
         ignore_case=True,
     )
-    names = [
-        pl.when(~pl.col(f"{field['name']}_match")).then(pl.lit(field["name"]))
-        for field in fields
-    ]
-    pairs = compared.intersect_rows.select("key", pl.concat_str(*names, separator=",", ignore_nulls=True).alias("fields"))
+    names = [pl.when(~pl.col(f"{field['name']}_match")).then(pl.lit(field["name"])) for field in fields]
+    pairs = compared.intersect_rows.select(
+        "key", pl.concat_str(*names, separator=",", ignore_nulls=True).alias("fields")
+    )
     judged = [
         pairs.select(
             "key",
@@ -51,7 +51,7 @@ def reconcile(folder: Path, out: Path) -> None:
     for rows, verdict in (
         (compared.df1_unq_rows, "only_in_salesforce"),
         (compared.df2_unq_rows, "only_in_d365"),
-        (repeated, "duplicate"),
+        (duplicates, "duplicate"),
     ):
         judged.append(rows.select("key", pl.lit(verdict).alias("verdict"), pl.lit(None, pl.String).alias("fields")))
     pl.concat(judged).write_parquet(out)
@@ -59,7 +59,11 @@ def reconcile(folder: Path, out: Path) -> None:
 
 def _side(path: Path, fields: list[Field]) -> pl.DataFrame:
     key = pl.coalesce("reference", "order_key").alias("key")
-    return pl.scan_parquet(path).select(key, *(_prepared(field) for field in fields)).collect(engine="streaming")
+    return (
+        pl.scan_parquet(path)
+        .select(key, "order_key", *(_prepared(field) for field in fields))
+        .collect(engine="streaming")
+    )
 
 
 def _prepared(field: Field) -> pl.Expr:

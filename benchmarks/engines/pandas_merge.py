@@ -41,7 +41,9 @@ def _judge_single(pairs: pd.DataFrame, fields: list[Field]) -> pd.DataFrame:
 
 def _judge_repeated(salesforce: pd.DataFrame, d365: pd.DataFrame, fields: list[Field]) -> pd.DataFrame:
     additive = [field["name"] for field in fields if field["is_additive"]]
-    is_twice = set(salesforce["key"][salesforce["key"].duplicated()]) | set(d365["key"][d365.duplicated(["key", "order_key"])])
+    is_twice = set(salesforce["key"][salesforce["key"].duplicated()]) | set(
+        d365["key"][d365.duplicated(["key", "order_key"])]
+    )
     sums = d365.groupby("key")[additive].sum(min_count=1)
     parts = d365.drop(columns=additive).merge(sums, left_on="key", right_index=True)
     pairs = salesforce.merge(parts, on="key", how="inner", suffixes=("_sf", "_d365"))
@@ -66,7 +68,9 @@ def _side(path: Path, fields: list[Field]) -> pd.DataFrame:
                 value = frame[name]
                 spaced = value.str.contains("  ", regex=False).fillna(False)
                 if spaced.any():
-                    value = value.where(~spaced, value[spaced].str.replace(r"\s+", " ", regex=True).reindex(value.index))
+                    value = value.where(
+                        ~spaced, value[spaced].str.replace(r"\s+", " ", regex=True).reindex(value.index)
+                    )
                 value = value.str.strip().str.lower()
                 frame[name] = value.where(value.ne(""))
             case "code" | "email":
@@ -95,5 +99,7 @@ def _differs(pairs: pd.DataFrame, field: Field) -> pd.Series:
         outside = (salesforce - d365).abs() > pd.Timedelta(microseconds=int(field["tolerance"]))
     else:
         # Binary floats call 0.01 more than 0.01 in most cases; a millionth of slack makes the answer right.
-        outside = (salesforce.astype("double[pyarrow]") - d365.astype("double[pyarrow]")).abs() > float(field["tolerance"]) + 1e-6
+        outside = (salesforce.astype("double[pyarrow]") - d365.astype("double[pyarrow]")).abs() > float(
+            field["tolerance"]
+        ) + 1e-6
     return outside.fillna(False).astype(bool) | one_empty

@@ -30,7 +30,9 @@ def reconcile(folder: Path, out: Path) -> None:
     is_repeated = pl.col("key").is_duplicated()
     repeated = joined.filter(is_repeated).select("key").unique().lazy()
     single = joined.filter(~is_repeated).select("key", _verdict(pl.lit(False)).alias("verdict"), "mask")
-    several = _repeated_groups(salesforce.join(repeated, on="key", how="semi"), d365.join(repeated, on="key", how="semi"), fields)
+    several = _repeated_groups(
+        salesforce.join(repeated, on="key", how="semi"), d365.join(repeated, on="key", how="semi"), fields
+    )
     judged = pl.concat([single, several.collect(engine="streaming")])
     judged.select("key", "verdict", _names(fields)).write_parquet(out)
 
@@ -38,7 +40,8 @@ def reconcile(folder: Path, out: Path) -> None:
 def _repeated_groups(salesforce: pl.LazyFrame, d365: pl.LazyFrame, fields: list[Field]) -> pl.LazyFrame:
     additive = [field["name"] for field in fields if field["is_additive"]]
     sums = [
-        pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).cast(pl.Decimal(18, 2)).alias(f"sum_{name}") for name in additive
+        pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).cast(pl.Decimal(18, 2)).alias(f"sum_{name}")
+        for name in additive
     ]
     delivered = d365.group_by("key").agg(pl.len().alias("rows"), pl.col("order_key").n_unique().alias("orders"), *sums)
     copies = salesforce.group_by("key").agg(pl.len().alias("copies"))
@@ -80,7 +83,8 @@ def _verdict(is_twice: pl.Expr) -> pl.Expr:
 
 def _names(fields: list[Field]) -> pl.Expr:
     bits = [
-        pl.when(pl.col("mask") & (1 << position) != 0).then(pl.lit(field["name"])) for position, field in enumerate(fields)
+        pl.when(pl.col("mask") & (1 << position) != 0).then(pl.lit(field["name"]))
+        for position, field in enumerate(fields)
     ]
     listed = pl.concat_str(*bits, separator=",", ignore_nulls=True)
     return pl.when(pl.col("verdict") == "differs").then(listed).alias("fields")

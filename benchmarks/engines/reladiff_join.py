@@ -1,7 +1,7 @@
 """reladiff's join of two DuckDB tables. It knows equality only: no tolerance, no other case or blanks, one row a side and key.
 
-Its best chance is the canonical files, where texts are equal already; keys with more rows are called duplicates before, because it stops at
-them. What lies inside a tolerance it reports as different.
+Its best chance is the canonical files, where texts are equal already; orders that are there twice are called duplicates before, because
+it stops at them. About splits it says nothing, and what lies inside a tolerance it reports as different.
 """
 
 import json
@@ -53,7 +53,11 @@ def _load(folder: Path, database: str, columns: list[str]) -> list[tuple[str, st
             f"CREATE TABLE {side} AS SELECT _group_key AS key, {', '.join(columns)} FROM every_{side} "
             "WHERE _group_key NOT IN (SELECT key FROM several)"
         )
-    settled = con.execute("SELECT key, 'duplicate' FROM several UNION ALL SELECT key, 'matched' FROM salesforce").fetchall()
+    settled = con.execute(
+        """SELECT DISTINCT _group_key, 'duplicate' FROM (FROM every_salesforce UNION ALL FROM every_d365)
+        GROUP BY _group_key, _key HAVING count(*) > 1
+        UNION ALL SELECT key, 'matched' FROM salesforce"""
+    ).fetchall()
     con.execute("DROP TABLE several")
     con.close()
     return settled

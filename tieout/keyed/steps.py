@@ -69,9 +69,7 @@ HAVING NOT (count(*) = 2 AND bit_xor(_signed_hash) = -1)"""
 
 def suspect(comparison: KeyedComparison) -> str:
     """The unsettled without the pairs whose numbers differ within the tolerance and whose other fields are equal."""
-    columns = ", ".join(
-        ["_key_hash", "_group_key", "_compare_hash", *(field.compared for field in comparison.carried)]
-    )
+    columns = ", ".join(["_key_hash", "_group_key", "_compare_hash", *(field.compared for field in comparison.carried)])
     # The group keys are compared, too: two keys may share a hash.
     tests = ["sf._group_key <> d365._group_key", "sf._compare_hash <> d365._compare_hash"]
     listed = "\n        OR ".join(tests + [differs(field) for field in comparison.carried])
@@ -192,4 +190,3 @@ def total(comparison: KeyedComparison) -> str:
         f"SELECT {literal(side)} AS side, {currency} AS currency, count(*) AS row_count{sums}\nFROM {relation}\nGROUP BY {currency}"
         for side, relation in (("salesforce", SALESFORCE), ("d365", D365))
     )
-
