@@ -12,6 +12,7 @@ from assets.integration_log import integration_log
 from assets.periods import periods
 from assets.quality import checks_of, quarantine
 from assets.reconciliation import breaks, reconciliation_of, report
+from assets.reread import read_again
 from assets.salesforce import extraction_of as salesforce_extraction_of
 from assets.writeback import writeback_of
 from pipelines.jobs import backfill_sales_orders, full_reconciliation, main
@@ -44,6 +45,7 @@ defs = dg.Definitions(
         quarantine,
         *(crosswalk_of(entity) for entity in ("customer", "sales_order")),
         *(reconciliation_of(entity) for entity in ("customer", "sales_order")),
+        read_again,
         *(delivery_of(entity) for entity in ("customer", "sales_order")),
         *(writeback_of(table) for table in ("account", "opportunity")),
         integration_log,
