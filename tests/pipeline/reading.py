@@ -13,6 +13,11 @@ HEADERS, LINES, CUSTOMERS = "SalesOrderHeadersV2", "SalesOrderLines", "Customers
 READING = frozenset({"GET", "HEAD"})
 
 
+def asked_besides_reading(asked: list[dict[str, Any]]) -> set[str]:
+    """The last parts of the paths of what was asked for and is no plain reading. Several reads of D365 travel in one POST to `$batch`."""
+    return {each["path"].rpartition("/")[2] for each in asked if each["method"] not in READING}
+
+
 def report_of(run: Run) -> dict[str, Any]:
     """The report as data."""
     return dict(json.loads(Path(run.summary["report"]).with_name("report.json").read_text()))

@@ -82,12 +82,12 @@ def compare_buckets(
     verdicts.mkdir(parents=True, exist_ok=True)
     result = KeyedResult()
     for bucket in buckets:
-        sides = (_bucket_relation(folder, bucket, other) for folder, other in ((salesforce, d365), (d365, salesforce)))
-        result += compare(con, comparison, *sides, verdicts / f"bucket-{bucket}.parquet")
+        here, there = (_bucket_relation(*folders, bucket) for folders in ((salesforce, d365), (d365, salesforce)))
+        result += compare(con, comparison, here, there, verdicts / f"bucket-{bucket}.parquet")
     return result
 
 
-def _bucket_relation(folder: Path, bucket: int, other: Path) -> str:
+def _bucket_relation(folder: Path, other: Path, bucket: int) -> str:
     """The rows of one bucket; none, in the other side's columns, where the folder has no such bucket."""
     for place, none in ((folder, ""), (other, " WHERE FALSE")):
         if any((place / f"{BUCKET}={bucket}").glob("*.parquet")):
