@@ -35,8 +35,8 @@ _PROMISES = {
     ),
 }
 _DEPS = {
-    "customer": [["reconciliation", "customer"], ["reconciliation", "sales_order"]],
-    "sales_order": [["delivery", "customer"], ["reconciliation", "sales_order"]],
+    "customer": [["reconciliation", "customer"], ["reconciliation", "sales_order"], ["reconciliation", "read_again"]],
+    "sales_order": [["delivery", "customer"], ["reconciliation", "sales_order"], ["reconciliation", "read_again"]],
 }
 DOUBT_CHECK = "no_doubt_beyond_its_bound"
 

@@ -15,7 +15,7 @@ from tieout.periods import reason_of
     owners=[catalogue.OWNER],
     kinds={"postgres", "deltalake"},
     pool="lake",
-    deps=[["reconciliation", "sales_order"]],
+    deps=[["reconciliation", "sales_order"], ["reconciliation", "read_again"]],
     description=(
         "The months that people have signed off, company by company. What was signed is frozen; where an order of a signed month is no longer as it "
         "was signed, the month is reopened, and the reason names the orders."

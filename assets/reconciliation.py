@@ -34,8 +34,7 @@ from tieout.reconciliation import (
 
 BREAKS_KEY = ["reconciliation", "breaks"]
 
-# DuckDB table → lake table, by entity.
-_KEPT = {
+KEPT = {
     "customer": ("customer_verdict", "customer_difference", "customer_field_count"),
     "sales_order": (
         "sales_order_verdict",
@@ -44,6 +43,8 @@ _KEPT = {
         "sales_order_field_count",
     ),
 }
+"""Entity → the tables of the workbench that are kept in the lake under the same names."""
+
 _PROMISES = {
     "customer": "A verdict for every account and customer that take part, and every field that differs, with both values as stored and as compared.",
     "sales_order": "A verdict for every won opportunity and every sales order, header and lines, both directions, with every field that differs; totals per company, currency and month, exact to the last decimal.",
@@ -67,11 +68,11 @@ def reconciliation_of(entity: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         bench = workbench.bench()
         counts = bench.customers() if entity == "customer" else bench.orders()
-        keep_tables(bench, lake.lake(), _KEPT[entity])
+        keep_tables(bench, lake.lake(), KEPT[entity])
         return outcome(
             counted(counts),
             rows=sum(counts.values()),
-            columns=lake.lake().schema(["reconciliation", _KEPT[entity][0]]),
+            columns=lake.lake().schema(["reconciliation", KEPT[entity][0]]),
             **counts,
             compared=dg.MetadataValue.json(bench.versions),
         )
@@ -88,6 +89,7 @@ def reconciliation_of(entity: str) -> dg.AssetsDefinition:
     deps=[
         ["reconciliation", "customer"],
         ["reconciliation", "sales_order"],
+        ["reconciliation", "read_again"],
         ["delivery", "customer"],
         ["delivery", "sales_order"],
     ],

@@ -157,6 +157,8 @@ class ReportContents:
         for figures in self._steps.values():
             if figures.get("system") in calls:
                 calls[figures["system"]] += int(figures.get("api_calls", 0))
+            for system in calls:
+                calls[system] += int(figures.get(f"api_calls_{system}", 0))
         return calls
 
     def _salesforce_quota(self) -> tuple[int | None, int | None]:

@@ -13,6 +13,7 @@ from assets.matching import match_proposals
 from assets.periods import periods
 from assets.quality import checks_of, quarantine
 from assets.reconciliation import breaks, reconciliation_of, report
+from assets.reread import read_again
 from assets.salesforce import extraction_of as salesforce_extraction_of
 from assets.writeback import writeback_of
 from pipelines.jobs import backfill_sales_orders, full_reconciliation, main
@@ -46,6 +47,7 @@ defs = dg.Definitions(
         *(crosswalk_of(entity) for entity in ("customer", "sales_order")),
         match_proposals,
         *(reconciliation_of(entity) for entity in ("customer", "sales_order")),
+        read_again,
         *(delivery_of(entity) for entity in ("customer", "sales_order")),
         *(writeback_of(table) for table in ("account", "opportunity")),
         integration_log,

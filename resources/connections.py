@@ -4,7 +4,7 @@ Nothing is opened when the definitions are loaded. No secret is a field of a res
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,8 +31,8 @@ class SalesforceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._budget = None
 
     @contextmanager
-    def client(self) -> Iterator[SalesforceClient]:
-        """A signed-in client; its sessions are closed at the end."""
+    def client(self, *, may_fall_short: bool = False) -> Iterator[SalesforceClient]:
+        """A signed-in client; its sessions are closed at the end. One that `may_fall_short` has half of the calls that are left."""
         settings = Settings.from_environment()
         if settings.salesforce is None:
             raise ConfigurationError(_NOT_SET.format(name="SALESFORCE_INSTANCE_URL", system="Salesforce"))
@@ -44,9 +44,12 @@ class SalesforceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 "TIEOUT_SALESFORCE_CALLS_PER_RUN",
             )
         waits = settings.home / "wait-salesforce"
-        with SalesforceClient(
-            settings.salesforce, ca_bundle=settings.ca_bundle, budget=self._budget, wait_file=waits
-        ) as client:
+        with (
+            self._budget.halved() if may_fall_short else nullcontext(),
+            SalesforceClient(
+                settings.salesforce, ca_bundle=settings.ca_bundle, budget=self._budget, wait_file=waits
+            ) as client,
+        ):
             yield client
 
     def address(self) -> str:
@@ -65,15 +68,18 @@ class D365Resource(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._budget = None
 
     @contextmanager
-    def client(self) -> Iterator[D365Client]:
-        """A client that signs in at its first call; its sessions are closed at the end."""
+    def client(self, *, may_fall_short: bool = False) -> Iterator[D365Client]:
+        """A client that signs in at its first call; its sessions are closed at the end. One that `may_fall_short` has half of the calls left."""
         settings = Settings.from_environment()
         if settings.d365 is None:
             raise ConfigurationError(_NOT_SET.format(name="D365_URL", system="D365"))
         if self._budget is None:
             self._budget = Budget("D365", settings.d365_calls_per_run, variable="TIEOUT_D365_CALLS_PER_RUN")
         waits = settings.home / "wait-d365"
-        with D365Client(settings.d365, ca_bundle=settings.ca_bundle, budget=self._budget, wait_file=waits) as client:
+        with (
+            self._budget.halved() if may_fall_short else nullcontext(),
+            D365Client(settings.d365, ca_bundle=settings.ca_bundle, budget=self._budget, wait_file=waits) as client,
+        ):
             yield client
 
     def address(self) -> str:

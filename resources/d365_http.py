@@ -21,6 +21,7 @@ from resources.entra import EntraSignIn
 from resources.wait_gate import WaitGate
 from resources.web_session import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, session_for
 from tieout.answer import Answer, NoAnswer
+from tieout.batch import BatchRequest, parse_reads
 from tieout.budget import Budget
 from tieout.errors import AuthenticationProblem, RequestRefused, SourceUnavailable
 from tieout.retry_after import seconds_to_wait
@@ -88,10 +89,18 @@ class D365Http:
         self._session.close()
         self._sign_in.close()
 
-    def read(self, url: str, *, accept: str = "application/json", absent_is_none: bool = False) -> "Page | None":
+    def read(
+        self,
+        url: str,
+        *,
+        accept: str = "application/json",
+        absent_is_none: bool = False,
+        batch: tuple[bytes, str] | None = None,
+    ) -> "Page | None":
         """The whole body of a GET, repeated while that may help.
 
-        `absent_is_none` makes a 404 a `None`. Raises SourceUnavailable, AuthenticationProblem or RequestRefused.
+        `absent_is_none` makes a 404 a `None`. `batch` (body, type) makes it the POST of a batch in which there is nothing but GETs.
+        Raises SourceUnavailable, AuthenticationProblem or RequestRefused.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_PassingError),
@@ -101,7 +110,7 @@ class D365Http:
             reraise=True,
         )
         try:
-            return retrying(self._read_once, url, accept, absent_is_none)
+            return retrying(self._read_once, url, accept, absent_is_none, batch)
         except _PassingError as problem:
             raise SourceUnavailable(f"D365 at {self.host}: {problem}") from problem.__cause__
 
@@ -128,15 +137,22 @@ class D365Http:
             raise self._not_allowed(answer)
         return answer, calls
 
-    def _read_once(self, url: str, accept: str, absent_is_none: bool) -> "Page | None":
+    def _read_once(
+        self, url: str, accept: str, absent_is_none: bool, batch: tuple[bytes, str] | None
+    ) -> "Page | None":
+        headers = {"Accept": accept, "OData-MaxVersion": "4.0"}
         try:
-            response, _ = self._signed_in("GET", url, {"Accept": accept, "OData-MaxVersion": "4.0"}, None)
+            if batch is None:
+                response, _ = self._signed_in("GET", url, headers, None)
+            else:
+                body, content_type = batch
+                response, _ = self._signed_in("POST", url, headers | {"Content-Type": content_type}, body)
             body = _body(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             advice = " Check D365_URL and the network." if _never_left(error) else ""
             raise _PassingError(f"{_kind_of(error)}.{advice}") from error
         answer = _answer(response, body)
-        if answer.status == 200:
+        if answer.status == 200 or (batch is not None and answer.status == 202):
             return Page(body, answer.content_type, _time_of(response))
         if answer.status == 404 and absent_is_none:
             return None
@@ -149,6 +165,25 @@ class D365Http:
                 f"D365 at {self.host} sends us elsewhere (HTTP {answer.status}). Check D365_URL: it is the environment's own address."
             )
         raise RequestRefused(f"D365 at {self.host}: {answer.message}", status=answer.status)
+
+    def read_parts(self, url: str, batch: BatchRequest, parts: int) -> list[bytes]:
+        """The bodies of the GETs of a batch, in their order; asked for again while a part may still come.
+
+        Raises as `read`.
+        """
+        for tries_left in reversed(range(READ_TRIES)):
+            page = self.read(url, accept="multipart/mixed", batch=(batch.body, batch.content_type))
+            answers = parse_reads(page.content_type, page.body, parts) if page is not None else []
+            waits = [each.retry_after_s for each in answers if isinstance(each, Answer) and each.status == 429]
+            refused = [each for each in answers if isinstance(each, Answer) and each.status >= 400]
+            if len(answers) == parts and all(isinstance(each, Answer) for each in answers) and not refused:
+                return [each.body for each in answers if isinstance(each, Answer)]
+            final = [each for each in refused if each.status != 429 and (each.status < 500 or each.has_error_envelope)]
+            if final:
+                raise RequestRefused(f"D365 at {self.host}: {final[0].message}", status=final[0].status)
+            if tries_left:
+                self.gate.close_for(max((seconds for seconds in waits if seconds is not None), default=0.5))
+        raise SourceUnavailable(f"D365 at {self.host} did not answer all parts of a batch of reads.")
 
     def _signed_in(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None

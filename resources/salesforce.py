@@ -6,7 +6,7 @@ How it is signed in to is in `salesforce_session.py`, how pages reach the disk i
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -142,9 +142,13 @@ class SalesforceClient:
 
     def extract_by_id(self, table: Table, ids: Sequence[str], folder: Path) -> PageFiles:
         """All columns of the records with these ids, deleted ones included, as raw pages in `folder`; ids that are not there give nothing."""
+        return self.extract_answers(table, by_id(table, ids), folder)
+
+    def extract_answers(self, table: Table, statements: Iterable[str], folder: Path) -> PageFiles:
+        """What the statements give, deleted records included, as raw pages of JSON in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         started_at = self.server_now()
-        pages = rest_pages(self._session, by_id(table, ids), folder, table.name)
+        pages = rest_pages(self._session, statements, folder, table.name)
         return PageFiles(pages.files, "json", pages.rows, started_at, self._session.server_time())
 
     def read_by_id(self, table: Table, ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -22,12 +22,12 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One write. `path` is relative to the service root and already encoded; `body` is JSON.
+    """One write, or a read of a batch of reads. `path` is relative to the service root and already encoded; `body` is JSON.
 
     `if_match` is the row version that the write is made for; where D365 honours it, a row that was changed since is left alone.
     """
 
-    method: Literal["POST", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     body: bytes = b""
     if_match: str = ""
@@ -49,6 +49,9 @@ class BatchRequest:
 
     content_type: str
     body: bytes
+
+
+_READ = Operation("GET", "")
 
 
 def packed(sizes: Sequence[int], most: int = MOST_OPERATIONS) -> Iterator[range]:
@@ -84,6 +87,22 @@ def build_batch(service_root: str, changesets: Sequence[Changeset], batch_id: st
         pieces.append(f"--{inner}--\r\n".encode())
     pieces.append(f"--{boundary}--\r\n".encode())
     return BatchRequest(f"multipart/mixed; boundary={boundary}", b"".join(pieces))
+
+
+def build_reads(service_root: str, paths: Sequence[str], batch_id: str) -> BatchRequest:
+    """The body of a batch of GETs; `paths` are relative to the service root and already encoded."""
+    boundary = f"batch_{batch_id}"
+    pieces = [
+        f"--{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+        f"GET {service_root}/{path} HTTP/1.1\r\nAccept: application/json\r\nOData-Version: 4.0\r\n\r\n\r\n".encode()
+        for path in paths
+    ]
+    return BatchRequest(f"multipart/mixed; boundary={boundary}", b"".join(pieces) + f"--{boundary}--\r\n".encode())
+
+
+def parse_reads(content_type: str, body: bytes, count: int) -> list[Answer | NoAnswer]:
+    """One answer for each of `count` GETs, in their order; `NoAnswer` for those whose answer is missing or cut off."""
+    return parse_batch(content_type, body, [Changeset((_READ,))] * count)
 
 
 def parse_batch(content_type: str, body: bytes, changesets: Sequence[Changeset]) -> list[Answer | NoAnswer]:

@@ -4,6 +4,8 @@ Pure. The clients ask before each call; what a spent budget makes of a run is to
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tieout.errors import BudgetSpent
@@ -23,6 +25,19 @@ class Budget:
     variable: str = ""
     calls: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @contextmanager
+    def halved(self) -> Iterator[None]:
+        """Within the block at most half of the calls that are left may be made: what can be left undone must not starve what comes after."""
+        with self._lock:
+            whole = self.most_calls
+            if whole is not None:
+                self.most_calls = self.calls + (whole - self.calls) // 2
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.most_calls = whole
 
     def spend(self, used: int | None = None, allowed: int | None = None) -> None:
         """Take one call, or raise BudgetSpent before it is made. `used` and `allowed` are the organisation's, as last told."""

@@ -53,6 +53,8 @@ class Settings:
     salesforce_calls_per_run: int | None = None
     salesforce_reserve_percent: int = 10
     d365_calls_per_run: int | None = None
+    reread_most_records: int = 20_000
+    reread_settle_s: int = 3
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -74,6 +76,8 @@ class Settings:
             salesforce_calls_per_run=_number(env, "TIEOUT_SALESFORCE_CALLS_PER_RUN", 1, 10**9, problems),
             salesforce_reserve_percent=_number(env, "TIEOUT_SALESFORCE_RESERVE_PERCENT", 0, 99, problems, 10),
             d365_calls_per_run=_number(env, "TIEOUT_D365_CALLS_PER_RUN", 1, 10**9, problems),
+            reread_most_records=_number(env, "TIEOUT_REREAD_MOST_RECORDS", 0, 10**9, problems, 20_000),
+            reread_settle_s=_number(env, "TIEOUT_REREAD_SETTLE_S", 0, 3600, problems, 3),
         )
         if problems:
             raise ConfigurationError(" ".join(problems))

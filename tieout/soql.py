@@ -15,6 +15,7 @@ from tieout.errors import ContractError
 LONGEST_IN_ADDRESS = 14_000
 # 200 ids cost about 5,000 characters of the address.
 IDS_IN_QUERY = 200
+_CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
 def changed_since(table: Table, since: datetime | None, *, sorted_by_change: bool) -> str:
@@ -37,11 +38,14 @@ def by_id(table: Table, ids: Sequence[str]) -> Iterator[str]:
 
     Raises ContractError where the columns alone are too long for one.
     """
+    return by_ids_in(table, table.key[0], ids)
+
+
+def by_ids_in(table: Table, column: str, ids: Sequence[str]) -> Iterator[str]:
+    """As `by_id`, of the records that hold one of these ids in `column`: the lines of headers, by the id of the header."""
     for start in range(0, len(ids), IDS_IN_QUERY):
         wanted = _quoted(list(ids[start : start + IDS_IN_QUERY]))
-        statement = (
-            f"SELECT {_columns(table)} FROM {table.source} WHERE {table.key[0]} IN {wanted} ORDER BY {table.key[0]}"
-        )
+        statement = f"SELECT {_columns(table)} FROM {table.source} WHERE {column} IN {wanted} ORDER BY {table.key[0]}"
         if not fits_in_address(statement):
             raise ContractError(
                 f"{table.contract.file}: the {len(table.columns)} columns of {table.source} make a query of "
@@ -49,6 +53,20 @@ def by_id(table: Table, ids: Sequence[str]) -> Iterator[str]:
                 "Remove fields that are not needed."
             )
         yield statement
+
+
+def is_id(text: str) -> bool:
+    """Whether Salesforce takes `text` for an 18-character id: its last three characters tell which of the others are capitals.
+
+    An id that it cannot read makes it refuse the whole statement.
+    """
+    if len(text) != 18 or not text.isascii() or not text.isalnum():
+        return False
+    capitals = (
+        sum(1 << place for place, character in enumerate(text[start : start + 5]) if character.isupper())
+        for start in (0, 5, 10)
+    )
+    return text[15:].upper() == "".join(_CHECK[number] for number in capitals)
 
 
 def closed_in_month(contract: Contract, first: date, company: str) -> str:

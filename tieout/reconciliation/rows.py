@@ -59,6 +59,10 @@ class Reason(StrEnum):
     NOT_WON = "the opportunity is not won"
     DELETED = "the opportunity was deleted in Salesforce"
     CHANGED_DURING_READ = "changed after the earlier of the two reads began"
+    AGREES_NOW = "agreed when it was read again"
+    CHANGED_BETWEEN = "changed before it was read again"
+    APPEARED = "its counterpart appeared before it was read again"
+    VANISHED = "was gone when it was read again"
 
 
 @dataclass(frozen=True, slots=True)
