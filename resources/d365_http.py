@@ -137,9 +137,7 @@ class D365Http:
             raise self._not_allowed(answer)
         return answer, calls
 
-    def _read_once(
-        self, url: str, accept: str, absent_is_none: bool, batch: tuple[bytes, str] | None
-    ) -> "Page | None":
+    def _read_once(self, url: str, accept: str, absent_is_none: bool, batch: tuple[bytes, str] | None) -> "Page | None":
         headers = {"Accept": accept, "OData-MaxVersion": "4.0"}
         try:
             if batch is None:

@@ -100,7 +100,9 @@ class Rereading:
                 log.warning("reread.ended_early", extra={"problem": str(problem), "read": done.read})
                 break
             done.read = last
-        done.reasons = dict(con.execute("SELECT reason, count(*) FROM settled GROUP BY reason ORDER BY reason").fetchall())
+        done.reasons = dict(
+            con.execute("SELECT reason, count(*) FROM settled GROUP BY reason ORDER BY reason").fetchall()
+        )
         done.in_flight = sum(done.reasons.values())
         self._bench.keep_read_again(self._outcomes(done.read), self._run_id)
         return done
@@ -117,9 +119,7 @@ class Rereading:
                 self._land(second, table, pages)
             for table in self._tables:
                 con.execute(
-                    sql.base_statement(
-                        self._contracts, table, self._bench.relation(table), quarantined_relation(table)
-                    )
+                    sql.base_statement(self._contracts, table, self._bench.relation(table), quarantined_relation(table))
                 )
             con.execute(sql.changed_statement(self._contracts))
             self._judge(second)
@@ -149,7 +149,7 @@ class Rereading:
         """Land rows as an extraction does; they become relations of the second workbench, and `now_<table>` in the first."""
         land(second, table, pages, run_id=self._run_id, extracted_at=datetime.now(UTC))
         second.execute(f"CREATE TABLE {self._bench.relation(table)} AS SELECT * FROM good")
-        second.execute(f"CREATE TABLE {quarantined_relation(table)} AS SELECT _key, _parent_key, \"row\" FROM bad")
+        second.execute(f'CREATE TABLE {quarantined_relation(table)} AS SELECT _key, _parent_key, "row" FROM bad')
         reference = sql.reference_of(self._contracts, table)
         rows = f"{sql.rows_statement(table, 'good', reference)} UNION ALL {sql.quarantined_statement('bad')}"
         _bring(self._bench.con, f"{sql.NOW}_{table.name}", second.sql(rows).to_arrow_table())

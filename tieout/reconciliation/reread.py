@@ -85,7 +85,9 @@ def _asked_for_orders(contracts: Contracts) -> Iterator[str]:
     prefix = (contract.create.number_prefix or "").lower()
     if prefix:
         stripped = f"substr({quoted(order.key[1])}, {len(prefix) + 1})"
-        named = f"JOIN {order.table} AS sales_order ON sales_order._key = one.d365_lake_key AND one.salesforce_key IS NULL"
+        named = (
+            f"JOIN {order.table} AS sales_order ON sales_order._key = one.d365_lake_key AND one.salesforce_key IS NULL"
+        )
         its = f"starts_with(lower({quoted(order.key[1])}), {literal(prefix)})"
         yield _salesforce(opportunity.table, opportunity.key[0], stripped, f"one {named}", f"{is_order} AND {its}")
     if contract.link.reference:
@@ -130,7 +132,9 @@ WHERE one.entity = {literal(entity)} AND one.d365_lake_key IS NULL"""
 
 
 def _salesforce(table: str, by: str, value: str, source: str, condition: str) -> str:
-    return f"SELECT {literal(table)}, {literal(by)}, NULL, {value} FROM {source} WHERE {condition} AND {value} IS NOT NULL"
+    return (
+        f"SELECT {literal(table)}, {literal(by)}, NULL, {value} FROM {source} WHERE {condition} AND {value} IS NOT NULL"
+    )
 
 
 def _by_lake_key(table: str, number: str, source: str, condition: str) -> str:
@@ -177,9 +181,7 @@ WHERE {" OR ".join(asked)}"""
 
 def base_statement(contracts: Contracts, table: Table, relation: str, quarantined: str) -> str:
     """Make `base_<table>`: the rows of the first read that were asked for again, or came again."""
-    key, parent, reference = next(
-        columns for name, *columns in _compared_tables(contracts) if name == table.name
-    )
+    key, parent, reference = next(columns for name, *columns in _compared_tables(contracts) if name == table.name)
     tests = [f"_key IN (SELECT _key FROM {NOW}_{table.name})", f"_key IN ({_keys_asked(table.name, key)})"]
     tests += [f"{_parent(table)} IN ({_keys_asked(table.name, parent)})"] if parent else []
     good = list(tests)
@@ -334,4 +336,6 @@ FROM settled WHERE settled.entity = {literal(entity)} AND judged.verdict <> 'mat
     )
     if entity == "sales_order":
         total(con)
-    return dict(con.execute(f"SELECT verdict, count(*) FROM {entity}_verdict GROUP BY verdict ORDER BY verdict").fetchall())
+    return dict(
+        con.execute(f"SELECT verdict, count(*) FROM {entity}_verdict GROUP BY verdict ORDER BY verdict").fetchall()
+    )
