@@ -85,13 +85,13 @@ class Rereading:
         con.execute(sql.suspect_statement())
         [(suspects,)] = con.execute("SELECT count(*) FROM suspect").fetchall()
         done = ReadAgain(suspects)
-        due = min(suspects, most_records)
+        due = self._whole_groups(min(suspects, most_records))
         if due < suspects:
             done.problem = f"only the {due:,} largest of {suspects:,} records are read again"
         if due:
             settle()
-        for first in range(1, due + 1, SUSPECTS_AT_ONCE):
-            last = min(first + SUSPECTS_AT_ONCE - 1, due)
+        while done.read < due:
+            first, last = done.read + 1, self._whole_groups(min(done.read + SUSPECTS_AT_ONCE, due))
             try:
                 self._read_and_judge(first, last)
             except TieoutError as problem:
@@ -107,11 +107,19 @@ class Rereading:
         self._bench.keep_read_again(self._outcomes(done.read), self._run_id)
         return done
 
+    def _whole_groups(self, last: int) -> int:
+        """`last`, moved on to the end of the group that it is in: half a group adds up to nothing."""
+        query = "SELECT max(position) FROM suspect WHERE together = (SELECT together FROM suspect WHERE position = ?)"
+        [(moved,)] = self._bench.con.execute(query, [last]).fetchall()
+        return last if moved is None else max(last, int(moved))
+
     def _read_and_judge(self, first: int, last: int) -> None:
         con, part = self._bench.con, {"first": first, "last": last}
         con.execute(sql.asked_statement(self._contracts), part)
         asked: dict[tuple[str, str], list[tuple[str | None, str]]] = defaultdict(list)
-        for table, by, company, value in con.execute("SELECT * FROM asked ORDER BY ALL").fetchall():
+        for table, by, company, value in con.execute(
+            "SELECT DISTINCT table_name, column_name, company, value FROM asked ORDER BY ALL"
+        ).fetchall():
             asked[table, by].append((company, value))
         with _second_workbench() as second:
             for number, table in enumerate(self._tables):

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from tieout.canonical import canonical_column
 from tieout.contract import Contract, Contracts, Table
+from tieout.reconciliation.groups import recent_statement
 from tieout.reconciliation.rows import Reason
 from tieout.reconciliation.run import customer_judgement, order_judgement
 from tieout.reconciliation.sides import lines_of
 from tieout.reconciliation.totals import total
-from tieout.sql import literal, quoted
+from tieout.sql import literal, literals, quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,30 +25,36 @@ _ENTITIES = ("customer", "sales_order")
 
 
 def suspect_statement() -> str:
-    """Make `suspect(position, entity, salesforce_key, d365_lake_key, company, verdict, fields, stake)`: the largest amounts come first.
+    """Make `suspect(position, entity, salesforce_key, d365_lake_key, company, verdict, fields, together, stake)`: the largest amounts come first.
 
-    A pair whose two amounts agree has a stake of 0, a customer none at all; they come last.
+    A pair whose two amounts agree has a stake of 0, a customer none at all; they come last. The members of a group are suspects together:
+    it is judged by their sums, so the one that has moved may be one that looks right. `together` is the same for them.
     """
+    of_group = """
+    OR verdict = 'matched' AND group_key IN (SELECT group_key FROM sales_order_verdict WHERE verdict NOT IN ('matched', 'in_flight'))"""
     selects = [
         f"""SELECT {literal(entity)} AS entity, salesforce_key, d365_lake_key, company, verdict, fields,
+    coalesce(group_key, salesforce_key, d365_lake_key) AS together,
     abs(coalesce(salesforce_amount, 0) - coalesce(d365_amount, 0)) AS stake, salesforce_amount IS NULL AND d365_amount IS NULL AS is_free
-FROM {entity}_verdict WHERE verdict NOT IN ('matched', 'in_flight')"""
+FROM {entity}_verdict WHERE verdict NOT IN ('matched', 'in_flight'){of_group if entity == "sales_order" else ""}"""
         for entity in _ENTITIES
     ]
     return f"""CREATE OR REPLACE TEMP TABLE suspect AS
-SELECT row_number() OVER (ORDER BY is_free, stake DESC, entity, salesforce_key, d365_lake_key, company) AS position, * EXCLUDE (is_free)
-FROM ({" UNION ALL ".join(selects)})"""
+SELECT row_number() OVER (ORDER BY is_free, most DESC, together, entity, salesforce_key, d365_lake_key, company) AS position,
+    * EXCLUDE (is_free, most)
+FROM (SELECT *, max(stake) OVER (PARTITION BY together) AS most FROM ({" UNION ALL ".join(selects)}))"""
 
 
 def asked_statement(contracts: Contracts) -> str:
-    """Make `asked(table_name, column_name, company, value)` for the suspects at the positions `$first` to `$last`.
+    """Make `asked(position, table_name, column_name, company, value)` for the suspects at the positions `$first` to `$last`.
 
     `column_name` is the column that is asked by; `company` is NULL for Salesforce. Keys of D365 are in small letters, as D365 compares them.
+    `position` is the suspect on whose behalf it is asked.
     """
     selects = [*_asked_for_customers(contracts), *_asked_for_orders(contracts)]
     return f"""CREATE OR REPLACE TEMP TABLE asked AS
 WITH one AS (SELECT * FROM suspect WHERE position BETWEEN $first AND $last),
-wanted (table_name, column_name, company, value) AS (
+wanted (position, table_name, column_name, company, value) AS (
 {_union(selects)}
 )
 -- D365 takes a star for a pattern: such a key cannot be asked for.
@@ -64,7 +71,7 @@ def _asked_for_customers(contracts: Contracts) -> Iterator[str]:
     alone = "one.entity = 'customer' AND one.d365_lake_key IS NULL"
     source = f"one JOIN {account.table} AS account ON account._key = one.salesforce_key"
     for value in _numbers_of(contract, "account"):
-        yield f"SELECT {literal(customer.table)}, {number}, one.company, {value} FROM {source} WHERE {alone}"
+        yield f"SELECT one.position, {literal(customer.table)}, {number}, one.company, {value} FROM {source} WHERE {alone}"
     yield from _linked_elsewhere(contract, "customer", number)
 
 
@@ -80,7 +87,7 @@ def _asked_for_orders(contracts: Contracts) -> Iterator[str]:
     alone = "one.entity = 'sales_order' AND one.d365_lake_key IS NULL"
     source = f"one JOIN {opportunity.table} AS opportunity ON opportunity._key = one.salesforce_key"
     for value in _numbers_of(contract, "opportunity"):
-        yield f"SELECT {literal(order.table)}, {number}, one.company, {value} FROM {source} WHERE {alone}"
+        yield f"SELECT one.position, {literal(order.table)}, {number}, one.company, {value} FROM {source} WHERE {alone}"
     yield from _linked_elsewhere(contract, "sales_order", number)
     prefix = (contract.create.number_prefix or "").lower()
     if prefix:
@@ -93,9 +100,9 @@ def _asked_for_orders(contracts: Contracts) -> Iterator[str]:
     if contract.link.reference:
         reference = quoted(contract.link.reference)
         named = f"JOIN {order.table} AS sales_order ON sales_order._key = one.d365_lake_key"
-        yield f"""SELECT {literal(order.table)}, {literal(contract.link.reference)}, one.company, one.salesforce_key
+        yield f"""SELECT one.position, {literal(order.table)}, {literal(contract.link.reference)}, one.company, one.salesforce_key
 FROM one WHERE {is_order} AND one.salesforce_key IS NOT NULL"""
-        yield f"""SELECT {literal(order.table)}, {literal(contract.link.reference)}, one.company, {reference}
+        yield f"""SELECT one.position, {literal(order.table)}, {literal(contract.link.reference)}, one.company, {reference}
 FROM one {named} WHERE {is_order} AND {reference} IS NOT NULL"""
         yield _salesforce(opportunity.table, opportunity.key[0], reference, f"one {named}", is_order)
     # What an order hangs on.
@@ -103,9 +110,9 @@ FROM one {named} WHERE {is_order} AND {reference} IS NOT NULL"""
     yield _salesforce(customers.salesforce.table, customers.salesforce.key[0], account_id, source, is_order)
     customer, customer_number = customers.d365.table, literal(customers.d365.key[1])
     linked = f"{source} JOIN crosswalk_customer AS linked ON linked.salesforce_id = {account_id} AND linked.company = one.company"
-    yield f"SELECT {literal(customer)}, {customer_number}, linked.company, {_after_bar('linked.d365_lake_key')} FROM {linked} WHERE {is_order}"
+    yield f"SELECT one.position, {literal(customer)}, {customer_number}, linked.company, {_after_bar('linked.d365_lake_key')} FROM {linked} WHERE {is_order}"
     ordering = quoted(contract.field("customer").d365 or "")
-    yield f"""SELECT {literal(customer)}, {customer_number}, one.company, lower({ordering})
+    yield f"""SELECT one.position, {literal(customer)}, {customer_number}, one.company, lower({ordering})
 FROM one JOIN {order.table} AS sales_order ON sales_order._key = one.d365_lake_key WHERE {is_order}"""
     if any(column.name == "Product2Id" for column in contract.lines_table("salesforce").columns):
         product = contracts["product"].salesforce
@@ -126,20 +133,18 @@ def _numbers_of(contract: Contract, relation: str) -> Iterator[str]:
 
 def _linked_elsewhere(contract: Contract, entity: str, number: str) -> Iterator[str]:
     """The counterpart that the ledger knows and the first read did not find."""
-    yield f"""SELECT {literal(contract.d365.table)}, {number}, lower(known.company), lower(known.d365_key)
+    yield f"""SELECT one.position, {literal(contract.d365.table)}, {number}, lower(known.company), lower(known.d365_key)
 FROM one JOIN known_crosswalk AS known ON known.entity = {literal(entity)} AND known.salesforce_id = one.salesforce_key
 WHERE one.entity = {literal(entity)} AND one.d365_lake_key IS NULL"""
 
 
 def _salesforce(table: str, by: str, value: str, source: str, condition: str) -> str:
-    return (
-        f"SELECT {literal(table)}, {literal(by)}, NULL, {value} FROM {source} WHERE {condition} AND {value} IS NOT NULL"
-    )
+    return f"SELECT one.position, {literal(table)}, {literal(by)}, NULL, {value} FROM {source} WHERE {condition} AND {value} IS NOT NULL"
 
 
 def _by_lake_key(table: str, number: str, source: str, condition: str) -> str:
     key = f"{source}.d365_lake_key"
-    return f"SELECT {literal(table)}, {number}, split_part({key}, '|', 1), {_after_bar(key)} FROM {source} WHERE {condition} AND {key} IS NOT NULL"
+    return f"SELECT one.position, {literal(table)}, {number}, split_part({key}, '|', 1), {_after_bar(key)} FROM {source} WHERE {condition} AND {key} IS NOT NULL"
 
 
 def _after_bar(key: str) -> str:
@@ -278,7 +283,8 @@ FROM one JOIN {BASE}_{orders.d365.table} AS mine ON mine._key = one.d365_lake_ke
 JOIN changed ON changed.table_name = {literal(orders.d365.table)} AND changed.reference = mine.reference
 WHERE one.entity = 'sales_order'"""
         )
-    related = (customers.salesforce.table, customers.d365.table, contracts["product"].salesforce.table)
+    counterparts = literals((customers.salesforce.table, orders.salesforce.table))
+    key = "CASE WHEN asked.company IS NULL THEN asked.value ELSE asked.company || '|' || asked.value END"
     return f"""INSERT INTO settled
 WITH one AS (SELECT * FROM suspect WHERE position BETWEEN $first AND $last),
 moved AS (
@@ -286,25 +292,36 @@ moved AS (
 {_union(own)}
     ) GROUP BY position
 ),
+-- Something that was asked for on behalf of the suspect is not as it was: its own rows, or what it hangs on.
+touched AS (
+    SELECT asked.position FROM asked JOIN changed ON changed.table_name = asked.table_name AND changed._key = {key}
+    UNION
+    SELECT asked.position FROM asked JOIN changed ON changed.table_name = asked.table_name AND changed.parent_key = {key}
+    UNION
+    SELECT asked.position FROM asked JOIN changed ON changed.table_name = asked.table_name AND changed.reference = lower(asked.value)
+),
 now AS (
-    SELECT one.position, bool_or(second.verdict = 'matched') AS agrees,
+    SELECT one.position, bool_or(second.verdict = 'matched' AND one.verdict <> 'matched') AS agrees,
         bool_or(one.salesforce_key IS NULL OR one.d365_lake_key IS NULL) AS is_paired,
+        bool_or(one.salesforce_key IS NULL AND found._key IS NOT NULL) AS is_found,
         bool_or(second.fields IS DISTINCT FROM one.fields) AS differs_otherwise
     FROM one JOIN second_verdict AS second ON second.entity = one.entity
         AND second.salesforce_key IS NOT NULL AND second.d365_lake_key IS NOT NULL
         AND (second.salesforce_key = one.salesforce_key OR one.salesforce_key IS NULL)
         AND (second.d365_lake_key = one.d365_lake_key OR one.d365_lake_key IS NULL)
         AND (second.company = one.company OR one.company = '' OR one.entity <> 'customer')
+    LEFT JOIN changed AS found ON found._key = second.salesforce_key AND found.table_name IN ({counterparts})
     GROUP BY one.position
 )
-SELECT one.entity, one.salesforce_key, one.d365_lake_key, one.company, CASE
+SELECT DISTINCT one.entity, one.salesforce_key, one.d365_lake_key, one.company, CASE
         WHEN now.agrees THEN {literal(Reason.AGREES_NOW)}
         WHEN moved.vanished THEN {literal(Reason.VANISHED)}
         WHEN moved.appeared OR now.is_paired THEN {literal(Reason.APPEARED)}
         ELSE {literal(Reason.CHANGED_BETWEEN)} END AS reason
-FROM one LEFT JOIN moved USING (position) LEFT JOIN now USING (position)
-WHERE moved.position IS NOT NULL OR now.agrees OR now.is_paired OR now.differs_otherwise
-    AND EXISTS (SELECT 1 FROM changed WHERE table_name IN ({", ".join(literal(name) for name in related)}))"""
+FROM one LEFT JOIN moved USING (position) LEFT JOIN now USING (position) LEFT JOIN touched USING (position)
+-- A part of the records judged alone can say something else, because the rest is missing: without a change it proves nothing.
+WHERE moved.position IS NOT NULL OR now.is_found
+    OR touched.position IS NOT NULL AND (now.agrees OR now.is_paired OR now.differs_otherwise)"""
 
 
 SETTLED_TABLE = """CREATE OR REPLACE TEMP TABLE settled (
@@ -326,6 +343,8 @@ def apply_settled(con: "DuckDBPyConnection", contracts: Contracts, entity: str) 
     con.execute(
         f"UPDATE {entity}_record AS judged SET is_recent = true FROM settled WHERE settled.entity = {literal(entity)} AND {_SAME}"
     )
+    if entity == "sales_order":
+        con.execute(recent_statement())
     statements = customer_judgement(contracts) if entity == "customer" else order_judgement(contracts)
     for statement in statements:
         con.execute(statement)
