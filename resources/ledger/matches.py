@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from resources.ledger.crosswalk import Link, upsert_links
@@ -136,24 +136,28 @@ class Matches:
     def accept(self, kind: str, left_key: str, right_key: str, *, who: str, note: str = "") -> MatchRow:
         """Say that it is true. A link goes into the crosswalk (`found_by` decision) in the same transaction; the next run follows it.
 
-        RecordError where the account has another customer in that company: that link has to go first.
+        A link of the account or of the customer that is older than the proposal gives way: the run knew it, and found that it leads nowhere.
+        RecordError where one of the two was linked since, and where a later run no longer found the pair.
         """
         with self._engine.begin() as connection:
-            row = _decided(connection, kind, left_key, right_key, "accepted", who, note)
-            if kind == "link":
-                link = Link("customer", left_key, row.company.lower(), str(row.right["number"]), "decision")
-                taken = connection.execute(_other_link(link)).scalar_one_or_none()
-                if taken is not None:
-                    raise RecordError(
-                        f"Account {left_key} is customer {taken} in {row.company} already. Take that link back first, if it is wrong."
-                    )
-                upsert_links(connection, [link], f"decision of {who}", utc_now())
-            return row
+            before = _locked(connection, kind, left_key, right_key)
+            if before.state == "withdrawn":
+                raise RecordError(
+                    f"The proposal of {left_key} and {right_key} is withdrawn: a later run no longer found it. Look at both records first."
+                )
+            replaced = _link(connection, before, who) if kind == "link" and before.state != "accepted" else []
+            return _decided(connection, before, "accepted", who, note, replaced)
 
     def refuse(self, kind: str, left_key: str, right_key: str, *, who: str, note: str = "") -> MatchRow:
-        """Say that it is not true; it is never proposed again."""
+        """Say that it is not true; it is never proposed again. Of an accepted proposal, the link is taken out of the crosswalk.
+
+        A number that was written into the account since stays there, and the next run finds the link by it: empty it, too.
+        RecordError where the link stands without the decision.
+        """
         with self._engine.begin() as connection:
-            return _decided(connection, kind, left_key, right_key, "refused", who, note)
+            before = _locked(connection, kind, left_key, right_key)
+            removed = _unlink(connection, before) if kind == "link" and before.state == "accepted" else []
+            return _decided(connection, before, "refused", who, note, removed)
 
 
 def _as_row(each: Proposal, run_id: str, at: datetime) -> dict[str, Any]:
@@ -188,25 +192,80 @@ def _one(connection: Connection, kind: str, left_key: str, right_key: str) -> Ma
     return MatchRow(**found)
 
 
-def _decided(
-    connection: Connection, kind: str, left_key: str, right_key: str, state: MatchState, who: str, note: str
-) -> MatchRow:
-    before = _one(connection, kind, left_key, right_key)
-    now = utc_now()
-    values = {"state": state, "decided_at": now, "decided_by": who, "note": note}
-    connection.execute(update(match_proposal).where(_is(kind, left_key, right_key)).values(values))
-    action = {"accepted": "accept", "refused": "refuse"}[state]
-    key = f"{kind}/{left_key}/{right_key}"
-    made = Decision("match", key, action, who, note, before={"state": before.state}, after={"state": state}, at=now)
-    append_decisions(connection, [made])
+def _locked(connection: Connection, kind: str, left_key: str, right_key: str) -> MatchRow:
+    """The proposal, while nobody else decides: two proposals may be about one customer, so that a lock on one row is not enough."""
+    connection.execute(text("select pg_advisory_xact_lock(hashtextextended('tieout match decisions', 0))"))
     return _one(connection, kind, left_key, right_key)
 
 
-def _other_link(link: Link) -> Any:
-    """The number that the account is linked to in that company, where it is another one."""
-    return select(crosswalk.c.d365_key).where(
+def _decided(
+    connection: Connection, before: MatchRow, state: MatchState, who: str, note: str, links_before: Sequence[str]
+) -> MatchRow:
+    now = utc_now()
+    values = {"state": state, "decided_at": now, "decided_by": who, "note": note}
+    pair = (before.kind, before.left_key, before.right_key)
+    connection.execute(update(match_proposal).where(_is(*pair)).values(values))
+    action = {"accepted": "accept", "refused": "refuse"}[state]
+    was = {"state": before.state} | ({"links": list(links_before)} if links_before else {})
+    append_decisions(connection, [Decision("match", "/".join(pair), action, who, note, was, {"state": state}, now)])
+    return _one(connection, *pair)
+
+
+def _link(connection: Connection, row: MatchRow, who: str) -> list[str]:
+    """Write the link of a proposal; returns the links that gave way to it."""
+    link = _link_of(row)
+    others = connection.execute(select(crosswalk).where(_rival_of(link)).order_by(crosswalk.c.salesforce_id)).all()
+    for other in others:
+        if other.since <= row.last_seen:
+            continue
+        if other.salesforce_id == link.salesforce_id:
+            taken = f"Account {link.salesforce_id} is customer {other.d365_key} in {row.company} already"
+        else:
+            taken = f"Customer {link.d365_key} in {row.company} is account {other.salesforce_id} already"
+        raise RecordError(
+            f"{taken}, since {other.since:%Y-%m-%d %H:%M} UTC. Run once more to see what is left to link."
+        )
+    connection.execute(delete(crosswalk).where(_rival_of(link)))
+    upsert_links(connection, [link], f"decision of {who}", utc_now())
+    return [_as_text(other.salesforce_id, other.company, other.d365_key) for other in others]
+
+
+def _unlink(connection: Connection, row: MatchRow) -> list[str]:
+    """Take the link of an accepted proposal back; returns it, where it was still there."""
+    link = _link_of(row)
+    is_it = and_(
+        _of_account(link), func.lower(crosswalk.c.d365_key) == link.d365_key.lower(), crosswalk.c.entity == link.entity
+    )
+    found_by = connection.execute(select(crosswalk.c.found_by).where(is_it)).scalar_one_or_none()
+    if found_by is None:
+        return []
+    if found_by != link.found_by:
+        raise RecordError(
+            f"Account {link.salesforce_id} is customer {link.d365_key} in {row.company} by {found_by}, whatever is decided here. "
+            "Put it right in Salesforce or D365."
+        )
+    connection.execute(delete(crosswalk).where(is_it))
+    return [_as_text(link.salesforce_id, link.company, link.d365_key)]
+
+
+def _link_of(row: MatchRow) -> Link:
+    return Link("customer", row.left_key, row.company.lower(), str(row.right["number"]), "decision")
+
+
+def _as_text(salesforce_id: str, company: str, number: str) -> str:
+    return f"{salesforce_id} = {company}/{number}"
+
+
+def _of_account(link: Link) -> ColumnElement[bool]:
+    return and_(crosswalk.c.salesforce_id == link.salesforce_id, func.lower(crosswalk.c.company) == link.company)
+
+
+def _rival_of(link: Link) -> ColumnElement[bool]:
+    """Links that cannot stand beside this one: of the account to another number, of the number to another account."""
+    is_number = func.lower(crosswalk.c.d365_key) == link.d365_key.lower()
+    is_account = crosswalk.c.salesforce_id == link.salesforce_id
+    return and_(
         crosswalk.c.entity == link.entity,
-        crosswalk.c.salesforce_id == link.salesforce_id,
         func.lower(crosswalk.c.company) == link.company,
-        func.lower(crosswalk.c.d365_key) != link.d365_key.lower(),
+        or_(and_(is_account, ~is_number), and_(is_number, ~is_account)),
     )

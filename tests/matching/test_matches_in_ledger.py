@@ -1,5 +1,6 @@
 """What people say about proposals is kept, and followed. Real Postgres."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -71,7 +72,7 @@ def test_an_account_that_has_another_customer_in_the_company_is_not_linked_twice
     ledger.crosswalk.upsert([Link("customer", "001A", "usmf", "C-9", "delivery")], "run 0")
     ledger.matches.record([a_proposal()], KINDS, "run 1", NOW)
 
-    with pytest.raises(RecordError, match="is customer C-9 in usmf already"):
+    with pytest.raises(RecordError, match="Account 001A is customer C-9 in usmf already"):
         ledger.matches.accept("link", "001A", "usmf|c-1", who="ann")
 
     assert ledger.matches.get("link", "001A", "usmf|c-1").state == "proposed"
@@ -104,3 +105,85 @@ def test_pages_are_searched_sorted_and_cut_by_the_database(ledger: Ledger) -> No
 def test_nobody_decides_about_what_was_never_proposed(ledger: Ledger) -> None:
     with pytest.raises(RecordError, match="Nobody proposed"):
         ledger.matches.accept("link", "001X", "usmf|c-1", who="ann")
+
+
+def test_a_customer_who_got_an_account_meanwhile_gets_no_second_one(ledger: Ledger) -> None:
+    ledger.matches.record([a_proposal()], KINDS, "run 1", NOW)
+    ledger.crosswalk.upsert([Link("customer", "001B", "usmf", "c-1", "delivery")], "run 2", LATER)
+
+    with pytest.raises(RecordError, match="Customer C-1 in usmf is account 001B already"):
+        ledger.matches.accept("link", "001A", "usmf|c-1", who="ann")
+
+    assert ledger.matches.get("link", "001A", "usmf|c-1").state == "proposed"
+    assert [link.salesforce_id for link in ledger.crosswalk.links("customer")] == ["001B"]
+
+
+def test_of_two_proposals_for_one_customer_only_one_is_accepted(ledger: Ledger) -> None:
+    ledger.matches.record([a_proposal(), a_proposal(left_key="001B")], KINDS, "run 1", NOW)
+    ledger.matches.accept("link", "001A", "usmf|c-1", who="ann")
+
+    with pytest.raises(RecordError, match="is account 001A already"):
+        ledger.matches.accept("link", "001B", "usmf|c-1", who="bob")
+
+
+@pytest.mark.parametrize(
+    "dead", [Link("customer", "001A", "usmf", "C-9", "delivery"), Link("customer", "001Z", "usmf", "C-1", "delivery")]
+)
+def test_a_link_that_the_run_found_dead_gives_way_to_a_persons_decision(ledger: Ledger, dead: Link) -> None:
+    ledger.crosswalk.upsert([dead], "run 0", NOW - timedelta(days=9))
+    ledger.matches.record([a_proposal()], KINDS, "run 1", NOW)
+
+    ledger.matches.accept("link", "001A", "usmf|c-1", who="ann")
+
+    assert ledger.crosswalk.links("customer") == [Link("customer", "001A", "usmf", "C-1", "decision")]
+    (made,) = ledger.decisions.of("match", "link/001A/usmf|c-1")
+    assert made.before is not None
+    assert made.before["links"] == [f"{dead.salesforce_id} = {dead.company}/{dead.d365_key}"]
+
+
+def test_refusing_what_was_accepted_takes_the_link_back(ledger: Ledger) -> None:
+    ledger.matches.record([a_proposal()], KINDS, "run 1", NOW)
+    ledger.matches.accept("link", "001A", "usmf|c-1", who="ann")
+
+    ledger.matches.refuse("link", "001A", "usmf|c-1", who="bob", note="two branches")
+
+    assert ledger.crosswalk.links("customer") == []
+    assert [each.action for each in ledger.decisions.of("match", "link/001A/usmf|c-1")] == ["accept", "refuse"]
+
+
+def test_a_link_that_stands_without_the_decision_is_not_taken_back_by_it(ledger: Ledger) -> None:
+    ledger.crosswalk.upsert([Link("customer", "001A", "usmf", "C-1", "stored_link")], "run 0")
+    ledger.matches.record([a_proposal()], KINDS, "run 1", NOW)
+    ledger.matches.accept("link", "001A", "usmf|c-1", who="ann")
+
+    with pytest.raises(RecordError, match="stored_link"):
+        ledger.matches.refuse("link", "001A", "usmf|c-1", who="bob")
+
+    assert ledger.matches.get("link", "001A", "usmf|c-1").state == "accepted"
+
+
+def test_what_a_later_run_no_longer_found_cannot_be_accepted(ledger: Ledger) -> None:
+    ledger.matches.record([a_proposal()], KINDS, "run 1", NOW)
+    ledger.matches.record([], KINDS, "run 2", LATER)
+
+    with pytest.raises(RecordError, match="withdrawn"):
+        ledger.matches.accept("link", "001A", "usmf|c-1", who="ann")
+
+
+def test_two_people_who_accept_at_once_do_not_both_get_their_way(ledger: Ledger) -> None:
+    accounts = [f"001{number}" for number in range(8)]
+    ledger.matches.record([a_proposal(left_key=account) for account in accounts], KINDS, "run 1", NOW)
+
+    def accept(account: str) -> bool:
+        try:
+            ledger.matches.accept("link", account, "usmf|c-1", who="ann")
+        except RecordError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(accounts)) as pool:
+        accepted = list(pool.map(accept, accounts))
+
+    assert accepted.count(True) == 1
+    assert len(ledger.crosswalk.links("customer")) == 1
+    assert ledger.matches.counts()["accepted"] == 1
