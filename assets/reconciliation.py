@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets import catalogue
 from assets.catalogue import counted, outcome
+from assets.evidence import evidence_of
 from assets.report import write_report
 from resources.connections import (
     ContractsResource,
@@ -179,11 +180,12 @@ def find_breaks(bench: Workbench, ledger: Ledger, run_id: str) -> Iterable[Break
     notes = delivery_notes(ledger, run_id)
     notes = _waiting_for_customers(bench, notes) | notes
     late = late_notes(bench.con, bench.contracts)
+    evidence = evidence_of(bench, ledger, datetime.now(UTC))
     for entity in ("customer", "sales_order"):
         verdicts = list(verdicts_to_look_at(bench.con, f"{entity}_verdict"))
         differences = list(differences_to_look_at(bench.con, f"{entity}_difference"))
-        yield from breaks_of(verdicts, differences, notes, late)
-    yield from breaks_of(list(verdicts_to_look_at(bench.con, "sales_order_line_verdict")), (), notes, late)
+        yield from breaks_of(verdicts, differences, notes, late, evidence)
+    yield from breaks_of(list(verdicts_to_look_at(bench.con, "sales_order_line_verdict")), (), notes, late, evidence)
 
 
 def _waiting_for_customers(bench: Workbench, notes: DeliveryNotes) -> dict[tuple[str, str, str], DeliveryNote]:
@@ -236,6 +238,11 @@ def _for_the_ledger(one: Break) -> FoundBreak:
         amount=one.amount,
         cause=one.cause,
         reason=one.detail,
+        label=one.label,
+        month=one.month,
+        field_owner=one.owner,
+        fix=one.fix,
+        needs_a_person=one.cause.needs_a_person,
     )
 
 

@@ -4,13 +4,28 @@ Pure. The comparison finds the differences (`reconciliation`), the ledger keeps 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 
+from tieout.evidence import Evidence, finer_cause
 from tieout.reconciliation.after_delivery import LateNotes
 from tieout.reconciliation.rows import DifferenceKind, DifferenceRow, Reason, Verdict, VerdictRow
+
+
+class FixAction(StrEnum):
+    """What can be done about a break."""
+
+    WAIT = "wait"
+    RESEND = "resend"
+    ADOPT = "adopt"
+    LINK = "link"
+    MERGE = "merge"
+    WRITE_BACK = "write_back"
+    CORRECT_MAPPING = "correct_mapping"
+    CORRECT_AT_SOURCE = "correct_at_source"
+    ACCEPT = "accept"
 
 
 class Cause(StrEnum):
@@ -31,6 +46,10 @@ class Cause(StrEnum):
     DELETED_IN_SALESFORCE = "deleted_in_salesforce"
     DAMAGED_CHARACTERS = "damaged_characters"
     WRITE_PENDING = "write_pending"
+    EDITED_IN_D365 = "edited_in_d365"
+    EDITED_IN_SALESFORCE = "edited_in_salesforce"
+    ROUNDING = "rounding"
+    MAPPING_MISSING = "mapping_missing"
     ENTERED_IN_D365 = "entered_in_d365"
     VALUE_DIFFERS = "value_differs"
     LINE_DIFFERS = "line_differs"
@@ -44,6 +63,11 @@ class Cause(StrEnum):
     def fix(self) -> str:
         """What somebody should do about it, or why nothing has to be done."""
         return _FIXES[self]
+
+    @property
+    def action(self) -> FixAction:
+        """What kind of thing the fix is."""
+        return _ACTIONS[self]
 
     @property
     def needs_a_person(self) -> bool:
@@ -79,9 +103,38 @@ _FIXES: Mapping[Cause, str] = {
     Cause.DELETED_IN_SALESFORCE: "Restore the opportunity, or cancel the order in D365.",
     Cause.DAMAGED_CHARACTERS: "Type the text again on the damaged side; the other side has it undamaged.",
     Cause.WRITE_PENDING: "Nothing to do: the value of the owner is written by this run; the next run shows it gone.",
+    Cause.EDITED_IN_D365: "Correct it in D365, or bring the change into the opportunity if it was meant.",
+    Cause.EDITED_IN_SALESFORCE: "Bring the change into the order, or take it back in Salesforce.",
+    Cause.ROUNDING: "Accept it until a date, or widen the tolerance in the contract.",
+    Cause.MAPPING_MISSING: "Add the value to the value map in the contract, or correct it where it was typed.",
     Cause.ENTERED_IN_D365: "Link it to its Salesforce record, or leave it if it was meant for D365 alone.",
     Cause.VALUE_DIFFERS: "Correct the side that does not own the field.",
     Cause.LINE_DIFFERS: "Bring the lines of the order in line with the opportunity, or the other way round.",
+}
+
+_ACTIONS: Mapping[Cause, FixAction] = {
+    Cause.NOT_DELIVERED_YET: FixAction.WAIT,
+    Cause.DELIVERY_PLANNED: FixAction.WAIT,
+    Cause.DELIVERED_IN_THIS_RUN: FixAction.WAIT,
+    Cause.DELIVERY_REJECTED: FixAction.RESEND,
+    Cause.DELIVERY_IN_DOUBT: FixAction.WAIT,
+    Cause.DELIVERED_AND_GONE: FixAction.CORRECT_AT_SOURCE,
+    Cause.CANNOT_BE_DELIVERED: FixAction.CORRECT_AT_SOURCE,
+    Cause.QUARANTINED: FixAction.CORRECT_AT_SOURCE,
+    Cause.LINK_UNCLEAR: FixAction.LINK,
+    Cause.DUPLICATE: FixAction.MERGE,
+    Cause.CANCELED_IN_D365: FixAction.CORRECT_AT_SOURCE,
+    Cause.NOT_WON: FixAction.CORRECT_AT_SOURCE,
+    Cause.DELETED_IN_SALESFORCE: FixAction.CORRECT_AT_SOURCE,
+    Cause.DAMAGED_CHARACTERS: FixAction.CORRECT_AT_SOURCE,
+    Cause.WRITE_PENDING: FixAction.WRITE_BACK,
+    Cause.EDITED_IN_D365: FixAction.CORRECT_AT_SOURCE,
+    Cause.EDITED_IN_SALESFORCE: FixAction.CORRECT_AT_SOURCE,
+    Cause.ROUNDING: FixAction.ACCEPT,
+    Cause.MAPPING_MISSING: FixAction.CORRECT_MAPPING,
+    Cause.ENTERED_IN_D365: FixAction.ADOPT,
+    Cause.VALUE_DIFFERS: FixAction.CORRECT_AT_SOURCE,
+    Cause.LINE_DIFFERS: FixAction.CORRECT_AT_SOURCE,
 }
 
 
@@ -124,6 +177,8 @@ class Break:
     owner: str
     detail: str
     fix: str
+    label: str = ""
+    month: str = ""
 
 
 def identity_of(entity: str, company: str, key: str, subject: str) -> str:
@@ -140,22 +195,51 @@ def breaks_of(
     differences: Iterable[DifferenceRow],
     deliveries: DeliveryNotes,
     late: LateNotes | None = None,
+    evidence: Evidence | None = None,
 ) -> Iterator[Break]:
     """Every break of one reconciliation: one for each record that is not simply compared, one for each field that differs.
 
-    `late`: what the contract's policies make of orders whose opportunity changed after delivery.
+    `late`: what the contract's policies make of orders whose opportunity changed after delivery. `evidence`: what else is known of them.
     """
+    names: dict[tuple[str, str | None, str | None], tuple[str, str]] = {}
     for verdict in verdicts:
+        names[verdict.company, verdict.salesforce_key, verdict.d365_key] = (verdict.label or "", verdict.month or "")
         # A record that differs in its fields is told field by field below; one with a reason is told as a whole.
         # Of a group, the reason says what belongs together, not what is wrong.
         if verdict.verdict in (Verdict.MATCHED, Verdict.IN_FLIGHT) or (
             verdict.verdict is Verdict.DIFFERS and (verdict.reason is None or verdict.group_key is not None)
         ):
             continue
-        yield _break_of_record(verdict, deliveries, late)
+        one = _break_of_record(verdict, deliveries, late)
+        one = replace(one, label=verdict.label or "", month=verdict.month or "")
+        yield one if evidence is None else _with_reason(one, evidence)
     for difference in differences:
         if difference.kind is not DifferenceKind.CASE_OR_BLANKS:
-            yield _break_of_field(difference, deliveries, late)
+            one = _break_of_field(difference, deliveries, late)
+            label, month = names.get((difference.company, difference.salesforce_key, difference.d365_key), ("", ""))
+            one = replace(one, label=label, month=month)
+            yield one if evidence is None else _with_finer_cause(one, difference, evidence)
+
+
+def _with_reason(one: Break, evidence: Evidence) -> Break:
+    """Which rule keeps a record in quarantine, what holds a planned delivery back."""
+    if one.cause is Cause.QUARANTINED:
+        rules = evidence.rules.get(one.salesforce_key or "") or evidence.rules.get(one.d365_key or "")
+        return replace(one, detail=f"{one.detail}: {rules}" if rules and one.detail else rules or one.detail)
+    if one.cause is Cause.DELIVERY_PLANNED and one.company in evidence.held_back:
+        return replace(one, detail=evidence.held_back[one.company])
+    return one
+
+
+def _with_finer_cause(one: Break, row: DifferenceRow, evidence: Evidence) -> Break:
+    """Why a value differs, where what was sent, the size of the difference or the value map says so."""
+    if one.cause is not Cause.VALUE_DIFFERS or row.note is not None:
+        return one
+    found = finer_cause(row, evidence)
+    if found is None:
+        return one
+    cause, detail = Cause(found.cause), found.detail
+    return replace(one, cause=cause, detail=f"{detail}; {one.detail}" if one.detail else detail, fix=_FIXES[cause])
 
 
 def _break_of_record(row: VerdictRow, deliveries: DeliveryNotes, late: LateNotes | None) -> Break:

@@ -150,6 +150,19 @@ class DeliveryQueries:
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
+    def confirmed_payloads(self, entity: str, business_keys: Sequence[str]) -> list[tuple[str, Any, datetime]]:
+        """(business key, payload, when it was confirmed) of what D365 has taken for these keys, oldest first."""
+        if not business_keys:
+            return []
+        query = (
+            select(delivery.c.business_key, delivery.c.payload, delivery.c.updated_at)
+            .where(delivery.c.entity == entity, delivery.c.state == State.CONFIRMED)
+            .where(delivery.c.business_key.in_(list(business_keys)))
+            .order_by(delivery.c.id)
+        )
+        with self._engine.connect() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
     def payload(self, delivery_id: int) -> Any:
         """What is to be written, or was: `header` and `lines`, under D365's names. RecordError where there is no such delivery."""
         with self._engine.connect() as connection:

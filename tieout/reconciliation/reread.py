@@ -208,8 +208,15 @@ def rows_statement(table: Table, relation: str, reference: str) -> str:
 
 
 def quarantined_statement(relation: str) -> str:
-    """As `rows_statement`, of rows that are in quarantine."""
-    return f"SELECT _key, _parent_key, NULL::VARCHAR AS reference, 'quarantined ' || \"row\" AS content FROM {relation}"
+    """As `rows_statement`, of rows that are in quarantine.
+
+    Their values are as they were received, and Salesforce writes the same value in two ways: `0` and an empty field in the CSV of its bulk
+    interface, `0.0` and null in JSON; `Z` there, `+0000` here.
+    """
+    value = "json_extract_string(\"row\", '$.\"' || name || '\"')"
+    same = f"coalesce(try_cast({value} AS DECIMAL(38,10))::VARCHAR, replace(replace(lower({value}), '+00:00', 'z'), '+0000', 'z'))"
+    told = f"[name || '=' || {same} FOR name IN list_sort(json_keys(\"row\")) IF coalesce({value}, '') <> '' AND name <> 'attributes']"
+    return f"SELECT _key, _parent_key, NULL::VARCHAR AS reference, 'quarantined ' || ({told})::VARCHAR AS content FROM {relation}"
 
 
 def reference_of(contracts: Contracts, table: Table) -> str:
