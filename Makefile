@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 # Python must be allowed to keep compiled bytecode: without it every start compiles Dagster and Great Expectations anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format up down lock dictionary snapshots soak storm crash-points screenshots clean
+.PHONY: demo test lint format up down lock dictionary snapshots soak storm crash-points screenshots peers spark clean
 
 demo: $(VENV)/.installed  ## real orders from a Salesforce to a D365, compared, reported; then the Dagster UI
 	@$(BIN)/tieout up --detach --seed generated:5000 --run
@@ -54,12 +54,22 @@ crash-points: $(VENV)/.installed  ## a kill at every HTTP call and every ledger 
 screenshots: $(VENV)/.installed  ## docs/images: every page of the desk, from a fresh demo
 	@$(BIN)/python docs/screenshots.py
 
+# An environment of its own: where Spark is installed, Great Expectations imports it and ends the process. datacompy refuses our pandas.
+peers: $(VENV)/.installed  ## .venv-benchmarks: what benchmarks/reconcile.py compares with, and the Spark that the SQL is tested on
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-benchmarks
+	@$(BIN)/uv pip install --python .venv-benchmarks/bin/python --quiet --compile-bytecode -e ".[dev,benchmarks]"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
+	@$(BIN)/uv pip install --python .venv-peers/bin/python --quiet --compile-bytecode "datacompy>=1.1" "polars<1.45" "pandas<3.1" pyarrow
+
+spark: peers  ## the generated SQL, translated, on Spark against planted truth; needs Java 17
+	.venv-benchmarks/bin/python -m pytest tests/keyed/test_on_spark.py
+
 lock: $(VENV)/.installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .tieout .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) .venv-benchmarks .venv-peers .tieout .mypy_cache .ruff_cache .pytest_cache *.egg-info
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Tieout needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.11")'

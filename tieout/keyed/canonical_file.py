@@ -2,7 +2,7 @@
 
 A canonical file has `_key` (the record's own), `_group_key` (the key under which the two sides meet: the Salesforce key, in D365 the key of
 the Salesforce order that the order belongs to), `_key_hash` (of the group key), `_compare_hash` (of the fields where only equal is equal),
-`_values_hash` (of all compared fields) and `cmp_<field>` for every compared field.
+`_values_hash` (of the group key with all compared fields) and `cmp_<field>` for every compared field.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def canonical_select(comparison: KeyedComparison, columns: SideColumns, relation
     hashed = [field.compared for field in comparison.hashed]
     every = [field.compared for field in comparison.fields]
     return f"""SELECT _key, _group_key, {_hash(["_group_key"])} AS _key_hash, {_hash(hashed)} AS _compare_hash,
-    {_hash(every)} AS _values_hash,
+    {_hash(["_group_key", *every])} AS _values_hash,
     {", ".join(every)}
 FROM (
     SELECT {columns.key} AS _key, {columns.group_key} AS _group_key,
