@@ -1,5 +1,7 @@
 """Accounts and customers that share no key: who may be the same company, for a person to decide."""
 
+from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,10 +11,12 @@ from assets import catalogue
 from assets.catalogue import outcome
 from resources.connections import LakeResource, LedgerResource
 from resources.lake import Lake
+from resources.ledger import Ledger
 from resources.workbench import WorkbenchResource
 from tieout.contract import Contract
 from tieout.crosswalk import not_deleted
-from tieout.matching import Kind, Proposal, propose
+from tieout.errors import RecordError
+from tieout.matching import RULES_DIGEST, Kind, Proposal, propose
 from tieout.matching.proposals import PROPOSE_FROM
 from tieout.sql import literal, quoted
 
@@ -60,21 +64,18 @@ def match_proposals(
     bench = workbench.bench()
     bench.links()
     make_parties(bench.con, bench.contracts["customer"])
-    digest = f"{inputs_digest(bench.con)} from {config.propose_from}"
+    digest = f"{inputs_digest(bench.con)} {RULES_DIGEST} {config.propose_from} {config.accept_from}"
     shelf = lake.lake()
     if _digest_before(bench.con, shelf) == digest:
         # The model takes seconds for thousands of records, and most runs change no name and no link.
         return outcome("no account, customer or link has changed since the last proposals")
     found = proposals(bench.con, config.propose_from)
     with ledger.opened() as book:
-        states = book.matches.record(found, KINDS, context.run_id, datetime.now(UTC))
-        accepted = 0
-        for each in sure_links(found, config.accept_from):
-            if book.matches.get(each.kind, each.left_key, each.right_key).state == "proposed":
-                book.matches.accept(
-                    each.kind, each.left_key, each.right_key, who=NOBODY, note=f"above {config.accept_from}"
-                )
-                accepted += 1
+        # Links that are younger than the run were not seen by it; a proposal must not be accepted over one.
+        started = context.instance.get_run_stats(context.run_id).start_time
+        at = datetime.fromtimestamp(started, UTC) if started else datetime.now(UTC)
+        states = book.matches.record(found, KINDS, context.run_id, at)
+        accepted = accept_sure_links(book, found, config.accept_from)
     shelf.replace(_DIGEST_KEY, pa.table({"digest": [digest]}))
     by_kind = {kind: sum(each.kind == kind for each in found) for kind in KINDS}
     return outcome(
@@ -96,13 +97,7 @@ def proposals(con: "DuckDBPyConnection", propose_from: float) -> list[Proposal]:
         if (each.left_key, each.company.lower()) not in linked
     ]
     doubles = propose(con, "duplicate_in_salesforce", "match_account", propose_from=propose_from)
-    # The same party in two companies is no double: each company has customers of its own.
-    doubles += [
-        each
-        for each in propose(con, "duplicate_in_d365", "match_customer", propose_from=propose_from)
-        if each.left["company"] == each.right["company"]
-    ]
-    return links + doubles
+    return links + doubles + propose(con, "duplicate_in_d365", "match_customer", propose_from=propose_from)
 
 
 def make_parties(con: "DuckDBPyConnection", contract: Contract) -> None:
@@ -134,15 +129,28 @@ def _digest_before(con: "DuckDBPyConnection", lake: Lake) -> str:
     return str(rows[0][0]) if rows else ""
 
 
+def accept_sure_links(book: Ledger, found: list[Proposal], accept_from: float) -> int:
+    """Accept what needs no person; returns how many. A pair that cannot be linked stays a proposal."""
+    accepted = 0
+    for each in sure_links(found, accept_from):
+        pair = (each.kind, each.left_key, each.right_key)
+        if book.matches.get(*pair).state != "proposed":
+            continue
+        with suppress(RecordError):
+            book.matches.accept(*pair, who=NOBODY, note=f"probability from {accept_from} on")
+            accepted += 1
+    return accepted
+
+
 def sure_links(found: list[Proposal], accept_from: float) -> list[Proposal]:
-    """Links above the upper threshold of which neither record is in another proposal."""
+    """Links above the upper threshold whose customer is in no other proposal, and whose account in none of that company."""
     links = [each for each in found if each.kind == "link"]
-    left = [each.left_key for each in links]
-    right = [each.right_key for each in links]
+    left = Counter((each.left_key, each.company) for each in links)
+    right = Counter(each.right_key for each in links)
     return [
         each
         for each in links
-        if each.probability >= accept_from and left.count(each.left_key) == 1 and right.count(each.right_key) == 1
+        if each.probability >= accept_from and left[each.left_key, each.company] == 1 and right[each.right_key] == 1
     ]
 
 

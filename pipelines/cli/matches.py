@@ -44,11 +44,14 @@ def show_match(left_key: str, right_key: str, *, as_json: bool) -> None:
     if as_json:
         output.print_json(asdict(row))
         return
-    evidence = [[part["comparison"], part["words"], f"{part['weight']:+.2f}"] for part in row.explanation["evidence"]]
+    evidence = [
+        [part["comparison"], part["words"], f"{part['weight']:+.2f}", part.get("left", ""), part.get("right", "")]
+        for part in row.explanation["evidence"]
+    ]
     output.print_table(
         f"{row.kind}: {row.state}, probability {row.probability:.3f}, weight {row.weight:+.2f}",
-        ["comparison", "says", "bits"],
-        [*evidence, ["prior", "any two records", f"{row.explanation['prior']:+.2f}"]],
+        ["comparison", "says", "bits", "left", "right"],
+        [*evidence, ["prior", "any two records", f"{row.explanation['prior']:+.2f}", "", ""]],
         numbers=["bits"],
     )
     names = [name for name in row.left if row.left[name] or row.right.get(name)]

@@ -1,5 +1,6 @@
 """What is proposed, and why: constructed parties, and real lists with known truth."""
 
+import math
 from decimal import Decimal
 
 import duckdb
@@ -8,6 +9,8 @@ import pytest
 from tests.conftest import PROJECT
 from tests.matching.parties import a_party, connection, strangers
 from tieout.matching import Proposal, propose
+from tieout.matching.model import LEAST_FOR_PRIOR
+from tieout.matching.proposals import PROPOSE_FROM
 
 SITES = PROJECT.parent / "shared" / "data" / "company_matching" / "chicago_sites_true_ids.csv.gz"
 
@@ -61,6 +64,9 @@ def test_the_explanation_adds_up_to_the_weight_to_the_last_digit() -> None:
     (found,) = links([a_party("left")], [a_party("right", name="Contoso Pumps Ltd", street="14 Harbour Street")])
 
     assert sum((part.weight for part in found.evidence), Decimal(0)) + found.prior == found.weight
+    # The prior is what is left over, and would hide a part that the explanation forgot; so it has to be the odds of any two records.
+    assert float(found.prior) == pytest.approx(math.log2(1 / (LEAST_FOR_PRIOR - 1)), abs=0.05)
+    assert found.probability == pytest.approx(1 / (1 + 2 ** -float(found.weight)), abs=1e-5)
     said = {part.comparison: part.words for part in found.evidence}
     assert said["name"] == "the same name"
     assert said["phone"] == "the same phone number"
@@ -83,6 +89,38 @@ def test_an_exact_rule_comes_before_the_model() -> None:
         ("1", "3", "same_tax_number"),
         ("2", "4", "same_name_and_address"),
     ]
+
+
+def test_what_an_exact_rule_finds_is_proposed_even_where_the_model_is_sure_of_the_contrary() -> None:
+    moved = a_party(
+        "2", tax_number="DE1234567", name="Quite Other AG", street="9 Mill Lane", city="Boston", postal_code="02101",
+        phone="617 555 0199", email="hi@other.example",
+    )  # fmt: skip
+
+    (found,) = links([a_party("1", tax_number="DE 123-4567")], [moved])
+
+    assert found.found_by == "same_tax_number"
+    assert found.probability < PROPOSE_FROM
+    assert {part.comparison: (part.left, part.right) for part in found.evidence}["name"] == (
+        "Contoso Pumps",
+        "Quite Other AG",
+    )
+
+
+def test_an_exact_rule_finds_one_customer_in_each_company() -> None:
+    found = links([a_party("1")], [a_party("2", company="usmf"), a_party("3", company="demf")])
+
+    assert {(each.right_key, each.found_by) for each in found} == {
+        ("2", "same_name_and_address"),
+        ("3", "same_name_and_address"),
+    }
+
+
+def test_the_same_customer_in_two_companies_is_no_double() -> None:
+    con = connection(customer=[a_party("1"), a_party("2", company="demf"), *strangers("c", 40)])
+
+    assert propose(con, "duplicate_in_d365", "customer") == []
+    assert len(propose(con, "duplicate_in_salesforce", "customer")) == 1
 
 
 def test_an_exact_rule_that_finds_two_partners_decides_nothing() -> None:

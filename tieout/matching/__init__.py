@@ -5,6 +5,6 @@
 """
 
 from tieout.matching.party import PARTY_COLUMNS, party_select
-from tieout.matching.proposals import Evidence, Kind, Proposal, propose
+from tieout.matching.proposals import RULES_DIGEST, Evidence, Kind, Proposal, propose
 
-__all__ = ["PARTY_COLUMNS", "Evidence", "Kind", "Proposal", "party_select", "propose"]
+__all__ = ["PARTY_COLUMNS", "RULES_DIGEST", "Evidence", "Kind", "Proposal", "party_select", "propose"]

@@ -7,8 +7,11 @@ estimated from it by random sampling with a fixed seed where it is large enough;
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from tieout.matching.exact import EXACT_RULES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -17,7 +20,7 @@ LEAST_FOR_U = 300
 """Records below which agreement between strangers is too rare to be counted; the shipped u-probabilities are used then."""
 LEAST_FOR_PRIOR = 1_000
 SEED = 20_260_327
-_PAIRS_SAMPLED = 1_000_000
+_PAIRS_SAMPLED = 1_000_001  # at 1,000,000, its default, Splink writes a warning into every run
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,14 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One comparison with its levels, best first; the last one, everything else, has the condition ELSE."""
+    """One comparison with its levels, best first; the last one, everything else, has the condition ELSE.
+
+    `columns` are compared; `shown` are the stored values behind them, which a person is shown.
+    """
 
     name: str
     columns: tuple[str, ...]
+    shown: tuple[str, ...]
     levels: tuple[Level, ...]
     by_frequency: str = ""
 
@@ -55,6 +62,7 @@ COMPARISONS = (
     Comparison(
         "name",
         ("core", "words"),
+        ("name",),
         (
             Level(_same("core"), "the same name", 0.53, 0.0010),
             Level(
@@ -69,6 +77,7 @@ COMPARISONS = (
     Comparison(
         "street",
         ("street", "house"),
+        ("street",),
         (
             Level(_same("street"), "the same street", 0.52, 0.0010),
             Level(
@@ -86,6 +95,7 @@ COMPARISONS = (
     Comparison(
         "place",
         ("place",),
+        ("postal_code", "city"),
         (
             Level(_same("postal_code"), "the same postal code", 0.88, 0.0200),
             Level(_same("city"), "the same city", 0.07, 0.0400),
@@ -94,6 +104,7 @@ COMPARISONS = (
     ),
     Comparison(
         "phone",
+        ("phone",),
         ("phone",),
         (
             Level(_same("phone"), "the same phone number", 0.72, 0.0008),
@@ -104,6 +115,7 @@ COMPARISONS = (
     Comparison(
         "e-mail",
         ("email",),
+        ("email",),
         (
             Level(_same("email"), "the same e-mail", 0.60, 0.0005),
             Level("split_part(email_l, '@', 2) = split_part(email_r, '@', 2)", "the same e-mail domain", 0.20, 0.0100),
@@ -113,6 +125,7 @@ COMPARISONS = (
     Comparison(
         "tax number",
         ("tax_number",),
+        ("tax_number",),
         (
             Level(_same("tax_number"), "the same tax number", 0.95, 0.0002),
             Level("ELSE", "another tax number", 0.05, 0.9998),
@@ -120,7 +133,7 @@ COMPARISONS = (
     ),
 )
 
-BLOCKS: tuple[Any, ...] = (
+BLOCKS = (
     "l.phone = r.phone",
     "l.core = r.core",
     "l.street = r.street AND l.city IS NOT DISTINCT FROM r.city",
@@ -131,6 +144,7 @@ BLOCKS: tuple[Any, ...] = (
     "l.tax_number = r.tax_number",
 )
 """Pairs that agree in none of these are not looked at: comparing everybody with everybody grows with the square."""
+_RULES = tuple(" AND ".join(f"l.{column} = r.{column}" for column in rule.columns) for rule in EXACT_RULES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +159,21 @@ class Scored:
 
 
 def score(
-    con: "DuckDBPyConnection", left: str, right: str | None, *, least_probability: float, records: int
+    con: "DuckDBPyConnection",
+    left: str,
+    right: str | None,
+    *,
+    exact: str,
+    least_probability: float,
+    records: int,
+    is_one_company: bool = False,
+    seed: int = SEED,
 ) -> list[Scored]:
     """Score the pairs of two relations, or the doubles inside `left`; both as `party_select` makes them, in tables of `con`.
 
-    `records`: rows of both together. Pairs below `least_probability` are left out. The result is the same each time, best pairs first.
+    `exact`: table of the pairs (left_key, right_key) that a rule has found; they are scored whatever comes of it. All others are left out
+    below `least_probability`. `records`: rows of both together. `is_one_company`: only pairs of one company are looked at.
+    The result is the same each time, best pairs first.
     """
     from splink import DuckDBAPI, Linker  # imported here: takes a second, and only matching needs it
 
@@ -157,19 +181,39 @@ def score(
         warnings.simplefilter("ignore")
         api = DuckDBAPI(con)
         tables = [api.register(name) for name in ([left] if right is None else [left, right])]
-        linker = Linker(tables if right is not None else tables[0], _settings(right is None, records), log_level=None)
+        linker = Linker(
+            tables if right is not None else tables[0],
+            _settings(right is None, records, is_one_company),
+            log_level=None,
+        )
         if records >= LEAST_FOR_U:
-            linker.training.estimate_u_using_random_sampling(max_pairs=_PAIRS_SAMPLED, seed=SEED)
+            linker.training.estimate_u_using_random_sampling(max_pairs=_PAIRS_SAMPLED, seed=seed)
         predicted = linker.inference.predict(threshold_match_probability=least_probability).physical_name
+        rows = _rows(con, predicted)
+        wanted = set(con.execute(f"SELECT left_key, right_key FROM {exact}").fetchall()) - {row[:2] for row in rows}
+        if wanted:
+            # The same model again, on the few pairs that the rules block: what the model thinks of a pair does not hide what a rule found.
+            settings = linker.misc.save_model_to_json()
+            settings["blocking_rules_to_generate_predictions"] = [
+                {"blocking_rule": rule, "sql_dialect": "duckdb"} for rule in _blocks(_RULES, is_one_company)
+            ]
+            again = Linker(tables if right is not None else tables[0], settings, log_level=None)
+            found = _rows(con, again.inference.predict(threshold_match_probability=None).physical_name, only=exact)
+            rows += [row for row in found if row[:2] in wanted]
+            rows.sort(key=lambda row: (-row[2], row[0], row[1]))
+    return [_scored(row) for row in rows]
+
+
+def _rows(con: "DuckDBPyConnection", predicted: str, only: str | None = None) -> list[tuple[Any, ...]]:
     columns = [_column(comparison.name) for comparison in COMPARISONS]
     selected = ", ".join(f"gamma_{name}, mw_{name}" for name in columns)
     adjusted = {c.name for c in COMPARISONS if c.by_frequency}
     frequencies = ", ".join(f"mw_tf_adj_{_column(c.name)}" if c.name in adjusted else "0.0" for c in COMPARISONS)
-    rows = con.execute(
-        f"""SELECT unique_id_l, unique_id_r, match_weight, match_probability, [{frequencies}], {selected} FROM {predicted}
+    semi = f"SEMI JOIN {only} ON left_key = unique_id_l AND right_key = unique_id_r" if only else ""
+    return con.execute(
+        f"""SELECT unique_id_l, unique_id_r, match_weight, match_probability, [{frequencies}], {selected} FROM {predicted} {semi}
 ORDER BY match_weight DESC, unique_id_l, unique_id_r"""
     ).fetchall()
-    return [_scored(row) for row in rows]
 
 
 def _scored(row: tuple[Any, ...]) -> Scored:
@@ -184,7 +228,7 @@ def _scored(row: tuple[Any, ...]) -> Scored:
     return Scored(left, right, float(weight), float(probability), tuple(parts))
 
 
-def _settings(is_dedupe: bool, records: int) -> Any:
+def _settings(is_dedupe: bool, records: int, is_one_company: bool) -> Any:
     from splink import SettingsCreator
 
     return SettingsCreator(
@@ -193,11 +237,15 @@ def _settings(is_dedupe: bool, records: int) -> Any:
         # One true partner for each record is what is expected; the odds against it grow with the population. In a small one a
         # neighbour would be taken for the company itself, so nobody is given better odds than in one of LEAST_FOR_PRIOR.
         probability_two_random_records_match=1.0 / max(records, LEAST_FOR_PRIOR),
-        blocking_rules_to_generate_predictions=[*BLOCKS],
+        blocking_rules_to_generate_predictions=_blocks(BLOCKS, is_one_company),
         comparisons=[_comparison(each) for each in COMPARISONS],
         retain_intermediate_calculation_columns=True,
         retain_matching_columns=True,
     )
+
+
+def _blocks(rules: Sequence[str], is_one_company: bool) -> list[Any]:
+    return [f"{rule} AND l.company = r.company" if is_one_company else rule for rule in rules]
 
 
 def _comparison(comparison: Comparison) -> Any:
