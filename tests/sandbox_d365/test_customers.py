@@ -148,10 +148,10 @@ def test_a_renamed_customer_keeps_its_party_and_its_orders_name_it_by_the_new_nu
     followed = d365.control("rename-customer", {"company": "usmf", "number": "old-1", "new_number": "NEW-1"})
 
     assert followed["SalesOrderHeadersV2.OrderingCustomerAccountNumber"] == 1
-    [renamed] = d365.rows("CustomersV3", **{"$filter": "CustomerAccount eq 'NEW-1'"})
+    [renamed] = d365.rows("CustomersV3", filter="CustomerAccount eq 'NEW-1'")
     assert renamed["PartyNumber"] == made["PartyNumber"]
-    assert d365.rows("CustomersV3", **{"$filter": "CustomerAccount eq 'OLD-1'"}) == []
-    [header] = d365.rows("SalesOrderHeadersV2", **{"$filter": f"SalesOrderNumber eq '{number}'"})
+    assert d365.rows("CustomersV3", filter="CustomerAccount eq 'OLD-1'") == []
+    [header] = d365.rows("SalesOrderHeadersV2", filter=f"SalesOrderNumber eq '{number}'")
     assert (header["OrderingCustomerAccountNumber"], header["InvoiceCustomerAccountNumber"]) == ("NEW-1", "NEW-1")
     [effect] = d365.journal(after=start, phase="effect")
     assert (effect["effect"], effect["key"], effect["values"]) == ("renamed", "NEW-1", {"from": "OLD-1", "to": "NEW-1"})
@@ -161,7 +161,10 @@ def test_a_customer_cannot_be_renamed_to_a_number_that_is_taken(d365: Caller):
     for number in ("TAKEN-1", "TAKEN-2"):
         d365.post("CustomersV3", a_customer(CustomerAccount=number))
 
-    refused = d365.control("rename-customer", {"company": "usmf", "number": "TAKEN-1", "new_number": "taken-2"})
+    refused = d365.http.post(
+        f"{d365.process.url}/_sandbox/rename-customer",
+        json={"company": "usmf", "number": "TAKEN-1", "new_number": "taken-2"},
+    )
 
-    assert refused["error"] == "There is a customer taken-2 in usmf already."
-    assert len(d365.rows("CustomersV3", **{"$filter": "CustomerAccount eq 'TAKEN-1'"})) == 1
+    assert (refused.status_code, refused.json()) == (409, {"error": "There is a customer taken-2 in usmf already."})
+    assert len(d365.rows("CustomersV3", filter="CustomerAccount eq 'TAKEN-1'")) == 1
