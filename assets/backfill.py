@@ -84,7 +84,7 @@ def backfill_of(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
                     book,
                     erp,
                     rules["customer"],
-                    intended_customers(bench, rules, wanted),
+                    intended_customers(bench, book, rules, wanted),
                     run_id=run_id,
                     dry_run=options.dry_run,
                     mark=mark,

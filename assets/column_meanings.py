@@ -19,7 +19,7 @@ MEANINGS = {
     "line_key": "key of the line, where the difference is on a line",
     "label": "name of the record, for people",
     # Who is who.
-    "found_by": "how the link was found: ledger, stored_link, our_number, reference or account_number",
+    "found_by": "how the link was found: ledger, stored_link, our_number, reference, account_number, merged or renumbered",
     "is_primary": "the customer that stands for the account where it has several",
     "candidates": "keys that all fit, so that none of them was linked",
     # What is different.

@@ -7,7 +7,7 @@ from assets.catalogue import outcome
 from assets.quality import QUARANTINE_KEY
 from resources.connections import LakeResource, LedgerResource
 from resources.ledger import Ledger
-from resources.ledger.crosswalk import Link
+from resources.ledger.crosswalk import Link, Moved
 from resources.workbench import Workbench, WorkbenchResource
 
 _PROMISES = {
@@ -51,7 +51,39 @@ def crosswalk_of(entity: str) -> dg.AssetsDefinition:
 
 def keep_links(bench: Workbench, ledger: Ledger, entity: str, run_id: str) -> int:
     """Write the links that this run found into the ledger, where they survive; returns how many are new or changed."""
-    found = bench.con.execute(
-        f"SELECT salesforce_id, company, d365_key, found_by FROM crosswalk_{entity} WHERE found_by <> 'ledger'"
+    if entity != "customer":
+        found = bench.con.execute(
+            f"SELECT salesforce_id, company, d365_key, found_by FROM crosswalk_{entity} WHERE found_by <> 'ledger'"
+        ).fetchall()
+        return ledger.crosswalk.upsert([Link(entity, *row) for row in found], run_id)
+    moved = _moved_customers(bench)
+    new, unknown = _customers(bench, "linked.found_by <> 'ledger'"), _customers(bench, _PARTY_IS_NEW)
+    ledger.crosswalk.learn_parties(unknown)
+    return ledger.crosswalk.follow(moved, run_id) + ledger.crosswalk.upsert(new, run_id)
+
+
+# Links that were kept before their customer was ever read: when it was created, or before the ledger had parties.
+_PARTY_IS_NEW = """linked.found_by = 'ledger' AND party.party <> '' AND EXISTS (
+    SELECT 1 FROM known_crosswalk AS known
+    WHERE known.entity = 'customer' AND known.salesforce_id = linked.salesforce_id AND lower(known.company) = linked.company AND known.party = ''
+)"""
+
+
+def _customers(bench: Workbench, which: str) -> list[Link]:
+    rows = bench.con.execute(
+        f"""SELECT linked.salesforce_id, linked.company, linked.d365_key, linked.found_by, party.party
+FROM crosswalk_customer AS linked
+JOIN crosswalk_customer_party AS party ON party.salesforce_id = linked.salesforce_id AND party.company = linked.company
+WHERE {which}"""
     ).fetchall()
-    return ledger.crosswalk.upsert([Link(entity, *row) for row in found], run_id)
+    return [Link("customer", *row) for row in rows]
+
+
+def _moved_customers(bench: Workbench) -> list[Moved]:
+    rows = bench.con.execute(
+        """SELECT moved.salesforce_id, moved.company, moved.d365_key, moved.found_by, party.party, moved.former_id, moved.former_key
+FROM crosswalk_customer_moved AS moved
+JOIN crosswalk_customer_party AS party ON party.salesforce_id = moved.salesforce_id AND party.company = moved.company
+ORDER BY ALL"""
+    ).fetchall()
+    return [Moved(Link("customer", *row[:5]), former_id, former_key) for *row, former_id, former_key in rows]

@@ -18,6 +18,7 @@ from resources.workbench import Workbench, WorkbenchResource
 from tieout.amendment import order_amendment
 from tieout.contract import STOPPED, Contracts
 from tieout.customer import customer_change, customer_write
+from tieout.customer_moves import merged_accounts
 from tieout.delivery import State
 from tieout.intended import IntendedWrite, salesforce_id_of
 from tieout.order import order_write
@@ -77,9 +78,11 @@ def delivery_of(entity: str) -> dg.AssetsDefinition:
             mark = LedgerMark(home.folder() / FILE_NAME)
             held_back = reason_to_hold(book, mark, bench, rules, entity, context.run_id, now, dry_run=options.dry_run)
             wanted = {
-                "customer": lambda: intended_customers(bench, rules),
+                "customer": lambda: intended_customers(bench, book, rules),
                 "sales_order": lambda: intended_orders(bench, book, rules, dry_run=options.dry_run),
             }
+            if entity == "customer" and not options.dry_run and not held_back:
+                book.deliveries.give_up_merged(merged_accounts(bench.con), context.run_id, now)
             summary = deliver(
                 book,
                 client,
@@ -120,11 +123,12 @@ def reason_to_hold(
 
 
 def intended_customers(
-    bench: Workbench, contracts: Contracts, only: frozenset[str] | None = None
+    bench: Workbench, ledger: Ledger, contracts: Contracts, only: frozenset[str] | None = None
 ) -> Iterator[IntendedWrite]:
     """Creations, then one change for each customer with everything that changes in it.
 
-    With `only` (opportunity ids): the creations that those opportunities need, and no change.
+    With `only` (opportunity ids): the creations that those opportunities need, and no change. An account waits as long as another one that was
+    merged into it may have a customer of which this reading of D365 does not know: there must not be a second one.
     """
     contract = contracts["customer"]
     if only is not None:
@@ -133,7 +137,10 @@ def intended_customers(
             for due in orders_to_deliver(bench.con, contracts)
             if due.salesforce_id in only
         }
+    may_exist = _made_for_merged(bench, ledger)
     for due in customers_to_create(bench.con, contracts):
+        if (due.salesforce_id, due.company) in may_exist:
+            continue
         if only is None or (due.salesforce_id, due.company) in needed:
             yield customer_write(contract, due.account, due.company)
     if only is not None:
@@ -145,6 +152,16 @@ def intended_customers(
         versions[update.salesforce_id] = update.version
     for (account_id, company, customer_account), fields in changed.items():
         yield customer_change(contract, account_id, company, customer_account, fields, versions[account_id])
+
+
+def _made_for_merged(bench: Workbench, ledger: Ledger) -> set[tuple[str, str]]:
+    """(account, company) where an account that was merged into it has a link, or a creation that is under way or in doubt."""
+    masters = merged_accounts(bench.con)
+    if not masters:
+        return set()
+    keys = [key.partition("/") for key in ledger.deliveries.creations_under_way("customer")]
+    made = {(account_id, company) for account_id, _, company in keys} | new_customers(ledger).keys()
+    return {(masters[account_id], company) for account_id, company in made if account_id in masters}
 
 
 def intended_orders(
@@ -200,7 +217,7 @@ def _amendments(bench: Workbench, ledger: Ledger, contracts: Contracts) -> Itera
 
 def would_be_sent(bench: Workbench, ledger: Ledger, contracts: Contracts) -> list[DeliveryResult]:
     """What a run would send to D365 as things stand, customers first."""
-    customers = preview(ledger, intended_customers(bench, contracts))
+    customers = preview(ledger, intended_customers(bench, ledger, contracts))
     held_back = unproven_read(ledger, "sales_order")
     orders = () if held_back else preview(ledger, intended_orders(bench, ledger, contracts, dry_run=True))
     return [result for result in (*customers, *orders) if result.step.sends]
@@ -212,7 +229,7 @@ def new_customers(ledger: Ledger) -> dict[tuple[str, str], str]:
 
 
 def _customers_to_be(bench: Workbench, ledger: Ledger, contracts: Contracts) -> dict[tuple[str, str], str]:
-    creations = (write for write in intended_customers(bench, contracts) if write.operation == "create")
+    creations = (write for write in intended_customers(bench, ledger, contracts) if write.operation == "create")
     return {
         (salesforce_id_of(result.business_key), result.company): result.d365_key
         for result in preview(ledger, creations)

@@ -232,7 +232,7 @@ class Workbench:
     def _register_links(self) -> None:
         import pyarrow as pa
 
-        names = ("entity", "salesforce_id", "company", "d365_key", "found_by")
+        names = ("entity", "salesforce_id", "company", "d365_key", "found_by", "party")
         links = self.inputs.links
         known = pa.table({name: pa.array([getattr(link, name) for link in links], pa.string()) for name in names})
         self.con.register("_known_crosswalk", known)

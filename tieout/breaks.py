@@ -376,6 +376,7 @@ _CAUSES_BY_REASON: tuple[tuple[Reason, Cause], ...] = (
     (Reason.LINK_TAKEN, Cause.LINK_UNCLEAR),
     (Reason.ON_AN_ORDER, Cause.LINK_UNCLEAR),
     (Reason.LINK_BROKEN, Cause.DELIVERED_AND_GONE),
+    (Reason.MERGED_AWAY, Cause.LINK_UNCLEAR),
     (Reason.NO_COMPANY, Cause.CANNOT_BE_DELIVERED),
     (Reason.NO_ACCOUNT, Cause.CANNOT_BE_DELIVERED),
     (Reason.NO_LINES, Cause.CANNOT_BE_DELIVERED),

@@ -5,10 +5,11 @@ carry. A step links only where exactly one record of each side claims the other;
 SQL text from the contract, run by DuckDB on the connection that is passed in; the values are in the tables.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tieout import customer_moves as moves
 from tieout.contract import Contract, Contracts
 from tieout.sql import literal, quoted
 
@@ -50,6 +51,7 @@ def link_customers(con: "DuckDBPyConnection", contracts: Contracts) -> LinkCount
     `crosswalk_customer(salesforce_id, company, d365_key, d365_lake_key, found_by, is_primary)`: `is_primary` marks the one customer of an
     account whose values go back to it; and
     `crosswalk_customer_open(side, key, company, candidates, reason)`: `reason` is ambiguous, taken or broken.
+    The links of merged accounts and of renumbered customers follow; `tieout/customer_moves.py` has the rules, and what else is left.
     """
     return _link(con, "customer", customer_statements(contracts))
 
@@ -74,12 +76,25 @@ def customer_statements(contracts: Contracts) -> tuple[str, ...]:
         _side("d365", "lake_key", _customers(contract)),
         _side("company", "account_id, company", _companies_of_accounts(contracts["sales_order"])),
         _CLAIM_TABLE,
-        *_ledger_steps("customer", _PER_COMPANY, merges="MasterRecordId" in contract.salesforce.extra),
-        _step("stored_link", _claim_by_stored_link(_PER_COMPANY)),
-        _step("account_number", _claim_by_account_number()),
-        *([_step("our_number", _claim_by_our_number(prefix, _PER_COMPANY))] if prefix else []),
+        *moves.MASTER_AND_KNOWN_TABLES,
+        _step("ledger", moves.known_claims()),
+        _step(moves.RENUMBERED, moves.renumbered_claims()),
+        _step(moves.MERGED, moves.merged_claims(is_known=True)),
+        _step("stored_link", moves.own_claims(_claim_by_stored_link(_PER_COMPANY), by_number=False)),
+        _step("account_number", moves.own_claims(_claim_by_account_number(), by_number=True)),
+        *(
+            [_step("our_number", moves.own_claims(_claim_by_our_number(prefix, _PER_COMPANY), by_number=True))]
+            if prefix
+            else []
+        ),
+        _step(moves.MERGED, moves.merged_claims(is_known=False)),
         _linked_table("customer"),
-        _open_table("customer", "linked.salesforce_id = claim.salesforce_id AND linked.company = claim.company"),
+        _open_table(
+            "customer",
+            "linked.salesforce_id = claim.salesforce_id AND linked.company = claim.company",
+            moves.broken_links(),
+        ),
+        *moves.LEFT_TABLES,
     )
 
 
@@ -92,7 +107,7 @@ def order_statements(contracts: Contracts) -> tuple[str, ...]:
         _side("salesforce", "salesforce_id", _opportunities(contract)),
         _side("d365", "lake_key", _orders(contract)),
         _CLAIM_TABLE,
-        *_ledger_steps("sales_order", _PER_RECORD, merges=False),
+        _step("ledger", _claim_by_ledger("sales_order", _PER_RECORD)),
         _step("stored_link", _claim_by_stored_link(_PER_RECORD)),
         *([_step("our_number", _claim_by_our_number(prefix, _PER_RECORD))] if prefix else []),
         *([_step("reference", _claim_by_reference(live)) for live in (True, False)] if reference else []),
@@ -129,11 +144,12 @@ FROM quarantined_in_salesforce WHERE table_name = {literal(contract.salesforce.t
 
 def _customers(contract: Contract) -> str:
     company, number = (quoted(name) for name in contract.d365.key)
+    party = "PartyNumber" if "PartyNumber" in contract.d365.extra else None
     return f"""SELECT _key AS lake_key, lower({company}) AS company, {number} AS d365_key, lower({number}) AS number,
-    NULL::VARCHAR AS reference, true AS is_live
+    NULL::VARCHAR AS reference, true AS is_live, {_lower(party)} AS party
 FROM customer
 UNION ALL
-{_quarantined_d365(contract, "NULL", "true")}"""
+{_quarantined_d365(contract, "NULL", f"true, {_kept(party)}")}"""
 
 
 def _companies_of_accounts(orders: Contract) -> str:
@@ -211,25 +227,12 @@ SELECT (SELECT coalesce(max(step), 0) + 1 FROM link_claim), {literal(found_by)},
 FROM fresh"""
 
 
-def _ledger_steps(entity: str, slot: str, *, merges: bool) -> Iterator[str]:
-    known = f"""SELECT sf.salesforce_id, {slot} AS slot, d365.lake_key
+def _claim_by_ledger(entity: str, slot: str) -> str:
+    return f"""SELECT sf.salesforce_id, {slot} AS slot, d365.lake_key
 FROM known_crosswalk AS known
-JOIN link_d365 AS d365 ON d365.lake_key = lower(known.company || '|' || known.d365_key)"""
-    yield _step(
-        "ledger",
-        f"""{known}
+JOIN link_d365 AS d365 ON d365.lake_key = lower(known.company || '|' || known.d365_key)
 JOIN link_salesforce AS sf ON sf.salesforce_id = known.salesforce_id AND sf.is_there
-WHERE known.entity = {literal(entity)}""",
-    )
-    if merges:
-        # Salesforce deletes the loser of a merge and keeps the winner's id in it: what was the loser's is the winner's now.
-        yield _step(
-            "ledger",
-            f"""{known}
-JOIN link_salesforce AS loser ON loser.salesforce_id = known.salesforce_id AND NOT loser.is_there
-JOIN link_salesforce AS sf ON sf.salesforce_id = loser.merged_into AND sf.is_there
-WHERE known.entity = {literal(entity)}""",
-        )
+WHERE known.entity = {literal(entity)}"""
 
 
 def _claim_by_stored_link(slot: str) -> str:
@@ -288,7 +291,9 @@ JOIN link_d365 AS d365 ON d365.lake_key = claim.lake_key
 WHERE claim.outcome = 'linked'"""
 
 
-def _open_table(entity: str, same_slot: str) -> str:
+def _open_table(entity: str, same_slot: str, broken: str | None = None) -> str:
+    """`broken` selects more links that lead nowhere: (salesforce_id, company, key in the lake)."""
+    more = f"\n    UNION ALL\n    SELECT *, 'broken' FROM (\n    {broken}\n    )" if broken else ""
     return f"""CREATE OR REPLACE TABLE crosswalk_{entity}_open AS
 WITH named AS (
     SELECT salesforce_id, lower(company) AS company, lower(d365_key) AS number
@@ -305,7 +310,7 @@ claim AS (
     SELECT named.salesforce_id, named.company, named.company || '|' || named.number, 'broken'
     FROM named
     SEMI JOIN link_salesforce AS sf ON sf.salesforce_id = named.salesforce_id AND sf.is_there
-    ANTI JOIN link_d365 AS d365 ON d365.company = named.company AND d365.number = named.number
+    ANTI JOIN link_d365 AS d365 ON d365.company = named.company AND d365.number = named.number{more}
 )
 SELECT 'salesforce' AS side, salesforce_id AS key, company, list(DISTINCT lake_key ORDER BY lake_key) AS candidates,
     CASE WHEN bool_or(outcome = 'ambiguous') THEN 'ambiguous' WHEN bool_or(outcome = 'taken') THEN 'taken' ELSE 'broken' END AS reason

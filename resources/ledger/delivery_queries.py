@@ -181,6 +181,16 @@ class DeliveryQueries:
         with self._engine.connect() as connection:
             return frozenset(connection.execute(query).scalars())
 
+    def creations_under_way(self, entity: str) -> frozenset[str]:
+        """The business keys of the creations that a run has in its hands, or whose answer was lost."""
+        query = select(delivery.c.business_key).where(
+            delivery.c.entity == entity,
+            delivery.c.operation == "create",
+            delivery.c.state.in_([State.CLAIMED, State.SENT, State.IN_DOUBT]),
+        )
+        with self._engine.connect() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def last_sent_with(self, entity: str, business_keys: Sequence[str], name: str, value: str) -> frozenset[str]:
         """Those of `business_keys` whose newest update that may have taken effect set the header property `name` to `value`.
 

@@ -77,6 +77,32 @@ class Planning:
                 cancelled += len(connection.execute(statement).all())
         return cancelled
 
+    def give_up_merged(self, merged: Mapping[str, str], run_id: str, now: datetime | None = None) -> int:
+        """End what is planned or refused for accounts that were merged (loser → master): the master's deliveries take its place.
+
+        Updates are superseded. Creations are cancelled, from which they come back if the account does. Returns how many.
+        """
+        now, given_up = now or utc_now(), 0
+        loser = func.split_part(delivery.c.business_key, "/", 1)
+        events: tuple[tuple[Operation, Event], ...] = (("create", Event.WANT_NO_MORE), ("update", Event.WANT_OTHERWISE))
+        with self._engine.begin() as connection:
+            for operation, event in events:
+                query = (
+                    select(delivery.c.id, delivery.c.state, loser)
+                    .where(
+                        of_kind("customer", operation),
+                        delivery.c.state.in_([State.PLANNED, State.REJECTED]),
+                        loser.in_(list(merged)),
+                    )
+                    .with_for_update()
+                )
+                for delivery_id, state, account_id in connection.execute(query).all():
+                    reason = f"the account was merged into {merged[account_id]}"
+                    changes = moved_to(after(State(state), event), now) | {"reason": reason, "run_id": run_id}
+                    connection.execute(update(delivery).where(delivery.c.id == delivery_id).values(**changes))
+                    given_up += 1
+        return given_up
+
     def _revise(
         self,
         connection: Connection,

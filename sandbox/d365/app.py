@@ -30,6 +30,7 @@ from sandbox.d365.entra import Entra
 from sandbox.d365.errors import Answer, RequestRefusedError, unauthorized
 from sandbox.d365.faults import FORMS, KINDS
 from sandbox.d365.posting import Posting
+from sandbox.d365.renaming import Renaming
 from sandbox.d365.rules import CUT, REFUSE, Rulebook
 from sandbox.d365.service import Operation, Service
 from sandbox.d365.store import DEFAULT_COMPANY, Store
@@ -73,6 +74,7 @@ class D365:
         self._service = Service(book, self.journal, self.faults)
         self._entra = Entra(self.tokens, credentials, self.clock, self.switches, state_dir)
         self._posting = Posting(book, self.journal)
+        self._renaming = Renaming(book, self.journal)
 
     def application(self) -> ASGIApp:
         """The ASGI application with its layers."""
@@ -87,6 +89,7 @@ class D365:
             ),
             *fault_routes(self.faults),
             *self._posting.routes(),
+            *self._renaming.routes(),
             Route(ROOT, self._odata, methods=["GET"]),
             Route(f"{ROOT}/{{rest:path}}", self._odata, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
             *self._entra.routes(),

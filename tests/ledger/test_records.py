@@ -8,7 +8,7 @@ import pytest
 from resources.ledger import Ledger
 from resources.ledger.attempts import AttemptResult, NewAttempt
 from resources.ledger.breaks import BreakCounts, FoundBreak
-from resources.ledger.crosswalk import Link
+from resources.ledger.crosswalk import Link, Moved
 from resources.ledger.watermarks import Sweep
 from tieout.errors import RecordError
 
@@ -47,6 +47,45 @@ def test_two_accounts_may_share_a_customer_because_accounts_are_merged(ledger: L
 
     assert ledger.crosswalk.upsert(links, "run") == 2
     assert ledger.crosswalk.upsert([], "run") == 0
+
+
+def test_the_link_of_a_merged_account_moves_once_and_leaves_a_decision(ledger: Ledger) -> None:
+    ledger.crosswalk.upsert([Link("customer", "001L", "usmf", "C-1", "delivery", "p1")], "run 1")
+    taken_over = Link("customer", "001M", "usmf", "C-1", "merged", "p1")
+
+    assert ledger.crosswalk.follow([Moved(taken_over, "001L", "C-1")], "run 2") == 1
+    assert ledger.crosswalk.follow([Moved(taken_over, "001L", "C-1")], "run 3") == 0
+    assert ledger.crosswalk.links("customer") == [taken_over]
+    [decision] = ledger.decisions.of("crosswalk", "001M/usmf")
+    assert (decision.action, decision.before) == (
+        "merged",
+        {"salesforce_id": "001L", "company": "usmf", "d365_key": "C-1"},
+    )
+
+
+def test_two_losers_of_one_customer_are_both_forgotten(ledger: Ledger) -> None:
+    ledger.crosswalk.upsert([Link("customer", each, "usmf", "C-1", "decision") for each in ("001K", "001L")], "run 1")
+    taken_over = Link("customer", "001M", "usmf", "C-1", "merged")
+
+    assert ledger.crosswalk.follow([Moved(taken_over, each, "C-1") for each in ("001K", "001L")], "run 2") == 2
+    assert ledger.crosswalk.links("customer") == [taken_over]
+
+
+def test_a_link_under_a_new_number_replaces_the_old_one(ledger: Ledger) -> None:
+    ledger.crosswalk.upsert([Link("customer", "001A", "usmf", "C-1", "delivery", "p1")], "run 1")
+    renumbered = Link("customer", "001A", "usmf", "C-9", "renumbered", "p1")
+
+    assert ledger.crosswalk.follow([Moved(renumbered, "001A", "C-1")], "run 2") == 1
+    assert ledger.crosswalk.links("customer") == [renumbered]
+
+
+def test_a_party_is_learnt_once_and_outlives_what_knows_none(ledger: Ledger) -> None:
+    ledger.crosswalk.upsert([Link("customer", "001A", "usmf", "T-001A", "delivery")], "run 1")
+    for party in ("p1", "p2"):
+        ledger.crosswalk.learn_parties([Link("customer", "001A", "usmf", "T-001a", "ledger", party)])
+    ledger.crosswalk.upsert([Link("customer", "001A", "usmf", "T-001A", "delivery")], "run 2")
+
+    assert ledger.crosswalk.links("customer") == [Link("customer", "001A", "usmf", "T-001A", "delivery", "p1")]
 
 
 def test_a_watermark_does_not_count_for_rows_that_were_landed_by_other_rules(ledger: Ledger) -> None:

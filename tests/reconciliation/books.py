@@ -59,7 +59,7 @@ class Books:
         self.rows: dict[tuple[str, str], list[dict[str, Text]]] = {
             ("salesforce", name): [] for name in ("account", "opportunity", "opportunity_line", "product")
         } | {("d365", name): [] for name in ("customer", "sales_order", "sales_order_line")}
-        self.ledger: list[tuple[str, str, str, str, str]] = []
+        self.ledger: list[tuple[str, str, str, str, str, str]] = []
         self.quarantined: dict[str, list[tuple[str, str, str | None, str | None]]] = {"salesforce": [], "d365": []}
 
     def account(self, number: int = 1, **changes: Text) -> dict[str, Text]:
@@ -124,9 +124,9 @@ class Books:
         self.order_line(number)
         return self
 
-    def known(self, entity: str, salesforce_id: str, company: str, d365_key: str) -> None:
-        """A link that the ledger holds."""
-        self.ledger.append((entity, salesforce_id, company, d365_key, "delivery"))
+    def known(self, entity: str, salesforce_id: str, company: str, d365_key: str, party: str = "") -> None:
+        """A link that the ledger holds, with the party of the customer where it knows it."""
+        self.ledger.append((entity, salesforce_id, company, d365_key, "delivery", party))
 
     def put_in_quarantine(
         self, system: str, table: str, key: str, parent: str | None = None, row: str | None = None
@@ -152,7 +152,7 @@ class Books:
             con.unregister("landed")
         con.execute(
             "CREATE OR REPLACE TABLE known_crosswalk "
-            "(entity VARCHAR, salesforce_id VARCHAR, company VARCHAR, d365_key VARCHAR, found_by VARCHAR)"
+            "(entity VARCHAR, salesforce_id VARCHAR, company VARCHAR, d365_key VARCHAR, found_by VARCHAR, party VARCHAR)"
         )
         _insert(con, "known_crosswalk", self.ledger)
         for system, rows in self.quarantined.items():

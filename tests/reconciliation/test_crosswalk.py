@@ -115,7 +115,7 @@ def test_the_link_of_a_merged_account_is_the_winners():
         books.customer(2)
         books.known("customer", account_id(2), "usmf", "AW00000002")
 
-    assert (account_id(3), "usmf|aw00000002", "ledger") in links(compared(write))
+    assert (account_id(3), "usmf|aw00000002", "merged") in links(compared(write))
 
 
 def test_a_stored_link_to_a_customer_that_is_not_there_is_listed_as_broken():

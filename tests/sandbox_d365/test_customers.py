@@ -132,3 +132,39 @@ def test_exchange_rates_are_global(d365: Caller):
     assert (row["StartDate"], row["ConversionFactor"]) == ("2026-01-01T12:00:00Z", "Hundred")
     key = "ExchangeRates(RateTypeName='Default',FromCurrency='EUR',ToCurrency='DKK',StartDate=2026-01-01T12:00:00Z)"
     assert d365.get(key).status_code == 200
+
+
+def test_a_renamed_customer_keeps_its_party_and_its_orders_name_it_by_the_new_number(d365: Caller):
+    made = d365.post("CustomersV3", a_customer(CustomerAccount="OLD-1")).json()
+    order = {
+        "dataAreaId": "usmf",
+        "OrderingCustomerAccountNumber": "OLD-1",
+        "CurrencyCode": "USD",
+        "LanguageId": "en-us",
+    }
+    number = d365.post("SalesOrderHeadersV2", order).json()["SalesOrderNumber"]
+    start = d365.journal_end()
+
+    followed = d365.control("rename-customer", {"company": "usmf", "number": "old-1", "new_number": "NEW-1"})
+
+    assert followed["SalesOrderHeadersV2.OrderingCustomerAccountNumber"] == 1
+    [renamed] = d365.rows("CustomersV3", filter="CustomerAccount eq 'NEW-1'")
+    assert renamed["PartyNumber"] == made["PartyNumber"]
+    assert d365.rows("CustomersV3", filter="CustomerAccount eq 'OLD-1'") == []
+    [header] = d365.rows("SalesOrderHeadersV2", filter=f"SalesOrderNumber eq '{number}'")
+    assert (header["OrderingCustomerAccountNumber"], header["InvoiceCustomerAccountNumber"]) == ("NEW-1", "NEW-1")
+    [effect] = d365.journal(after=start, phase="effect")
+    assert (effect["effect"], effect["key"], effect["values"]) == ("renamed", "NEW-1", {"from": "OLD-1", "to": "NEW-1"})
+
+
+def test_a_customer_cannot_be_renamed_to_a_number_that_is_taken(d365: Caller):
+    for number in ("TAKEN-1", "TAKEN-2"):
+        d365.post("CustomersV3", a_customer(CustomerAccount=number))
+
+    refused = d365.http.post(
+        f"{d365.process.url}/_sandbox/rename-customer",
+        json={"company": "usmf", "number": "TAKEN-1", "new_number": "taken-2"},
+    )
+
+    assert (refused.status_code, refused.json()) == (409, {"error": "There is a customer taken-2 in usmf already."})
+    assert len(d365.rows("CustomersV3", filter="CustomerAccount eq 'TAKEN-1'")) == 1

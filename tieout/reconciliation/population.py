@@ -47,6 +47,7 @@ SELECT record.salesforce_key, record.d365_lake_key, record.company, record.is_pr
     bad_account._key IS NOT NULL OR bad_customer._key IS NOT NULL AS is_quarantined,
     {_is_repeated("customer")} AS is_repeated,
     sibling.lake_key IS NOT NULL AS has_linked_sibling,
+    merged.account_id || ' into ' || merged.master_id AS merge, merged.master_d365_key,
     coalesce(account_open.reason, customer_open.reason) AS open_reason,
     coalesce(account.changed_at > $earlier, false) AS is_recent
 FROM record
@@ -55,6 +56,7 @@ LEFT JOIN customer_here AS customer ON customer._key = record.d365_lake_key
 LEFT JOIN bad_account ON bad_account._key = record.salesforce_key
 LEFT JOIN bad_customer ON bad_customer._key = record.d365_lake_key
 LEFT JOIN sibling ON sibling.lake_key = record.d365_lake_key AND record.salesforce_key IS NULL
+LEFT JOIN crosswalk_customer_merged AS merged ON merged.d365_lake_key = record.d365_lake_key AND record.salesforce_key IS NULL
 {_open_joins("customer", same_company=True)}"""
 
 

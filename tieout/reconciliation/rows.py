@@ -51,6 +51,8 @@ class Reason(StrEnum):
     LINE_QUARANTINED = "a line of the record is in quarantine"
     SAME_KEY_TWICE = "the key occurs more than once on one side"
     SAME_PARTY = "another customer of the same party is the linked one"
+    MERGED_ACCOUNT = "its account was merged into one that has another customer here"
+    MERGED_AWAY = "its account was merged into one that is not there"
     SECOND_ORDER = "the opportunity that it names is linked to another order"
     SECOND_LINE = "the opportunity line that it names is paired with another line"
     SPLIT_LINE = "the opportunity line is split over more than one order line"

@@ -25,9 +25,10 @@ def customer_views(contracts: Contracts) -> Iterator[str]:
 
 
 def order_views(contracts: Contracts) -> Iterator[str]:
-    """`sales_order_line_total`, then `sales_order_salesforce` and `sales_order_d365`."""
+    """`sales_order_line_total` and `sales_order_on_merged`, then `sales_order_salesforce` and `sales_order_d365`."""
     contract = contracts["sales_order"]
     yield line_total_statement(contract)
+    yield orders_of_merged_accounts_statement(contract)
     for side in (contract.salesforce, contract.d365):
         fields = [field for field in contract.fields if field.is_compared and not is_mirrored(field)]
         columns = [_order_columns(field, side.system) for field in fields] + _company_columns(contract, side.system)
@@ -79,7 +80,7 @@ def _order_columns(field: Field, system: System) -> str:
     compared, stored = quoted(f"cmp_{field.name}"), quoted(f"stored_{field.name}")
     if field.compare == "reference" and system == "salesforce":
         # The id of the account becomes the key of its customer in the company of the order.
-        return f"linked.d365_lake_key AS {compared}, source.{quoted(field.salesforce or '')} AS {stored}"
+        return f"coalesce(merged.d365_lake_key, linked.d365_lake_key) AS {compared}, source.{quoted(field.salesforce or '')} AS {stored}"
     if field.d365_sum_of is not None and system == "d365":
         total = quoted(f"total_{field.d365_sum_of}")
         return f"line_total.{total} AS {compared}, line_total.{total} AS {stored}"
@@ -105,7 +106,8 @@ LEFT JOIN (
     FROM sales_order_group_row AS grouped ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = grouped.salesforce_key
     WHERE grouped.owns_salesforce
 ) AS paired ON paired.salesforce_id = source._key
-LEFT JOIN crosswalk_customer AS linked ON linked.salesforce_id = source.{account} AND linked.company = paired.company"""
+LEFT JOIN crosswalk_customer AS linked ON linked.salesforce_id = source.{account} AND linked.company = paired.company
+LEFT JOIN sales_order_on_merged AS merged ON merged.salesforce_id = source._key"""
 
 
 def _line_columns(field: Field, system: System, contracts: Contracts) -> str:
@@ -127,6 +129,33 @@ def line_total_statement(contract: Contract) -> str:
     ]
     listed = ",\n    ".join(["_parent_key AS order_key", *totals])
     return f"CREATE OR REPLACE TABLE sales_order_line_total AS\nSELECT {listed}\nFROM {lines.d365.table}\nGROUP BY _parent_key"
+
+
+def orders_of_merged_accounts_statement(contract: Contract) -> str:
+    """Make `sales_order_on_merged(salesforce_id, d365_lake_key)`: the customer of each order that stands on any customer of a merged account.
+
+    After a merge an account may have several customers in a company, and an order may stand on each of them. Few accounts are merged, so this
+    is found beside the comparison and not in it.
+    """
+    account = quoted(contract.field("customer").salesforce or "")
+    return f"""CREATE OR REPLACE TEMP TABLE sales_order_on_merged AS
+WITH alias AS (
+    SELECT account_id, master_id FROM account_master
+    UNION
+    SELECT master_id, master_id FROM account_master
+),
+belongs AS (
+    SELECT linked.salesforce_id AS master_id, linked.company, linked.d365_lake_key FROM crosswalk_customer AS linked
+    UNION ALL
+    SELECT master_id, company, d365_lake_key FROM crosswalk_customer_merged
+)
+SELECT paired.salesforce_id, min(belongs.d365_lake_key) AS d365_lake_key
+FROM alias
+JOIN {contract.salesforce.table} AS opportunity ON opportunity.{account} = alias.account_id
+JOIN crosswalk_sales_order AS paired ON paired.salesforce_id = opportunity._key
+JOIN {contract.d365.table} AS ordered ON ordered._key = paired.d365_lake_key
+JOIN belongs ON belongs.master_id = alias.master_id AND belongs.company = paired.company AND belongs.d365_lake_key = ordered.cmp_customer
+GROUP BY paired.salesforce_id"""
 
 
 def in_scope(contract: Contract) -> str:

@@ -33,13 +33,16 @@ judged AS (
             WHEN record.is_pair AND differing.fields IS NOT NULL THEN {literal(Verdict.DIFFERS)}
             WHEN record.is_pair THEN {literal(Verdict.MATCHED)}
             WHEN record.d365_lake_key IS NULL THEN {literal(Verdict.ONLY_IN_SALESFORCE)}
-            WHEN record.has_linked_sibling THEN {literal(Verdict.DUPLICATE)}
+            WHEN record.has_linked_sibling OR record.master_d365_key IS NOT NULL THEN {literal(Verdict.DUPLICATE)}
             ELSE {literal(Verdict.ONLY_IN_D365)} END AS verdict, CASE
             WHEN record.is_quarantined THEN {literal(Reason.RECORD_QUARANTINED)}
             WHEN record.is_repeated THEN {literal(Reason.SAME_KEY_TWICE)}
             WHEN record.is_pair THEN NULL
+            WHEN record.master_d365_key IS NOT NULL
+                THEN {literal(f"{Reason.MERGED_ACCOUNT}: ")} || record.merge || ', customer ' || record.master_d365_key
             WHEN record.salesforce_key IS NULL AND record.has_linked_sibling THEN {literal(Reason.SAME_PARTY)}
             {_open_reasons()}
+            WHEN record.merge IS NOT NULL THEN {literal(f"{Reason.MERGED_AWAY}: ")} || record.merge
             WHEN record.d365_lake_key IS NULL AND record.company = '' THEN {literal(Reason.NO_COMPANY)} END AS reason
     FROM customer_record AS record
     LEFT JOIN differing ON differing.salesforce_key = record.salesforce_key AND differing.d365_key = record.d365_lake_key

@@ -119,6 +119,7 @@ SELECT record.salesforce_key, record.d365_lake_key, record.company, record.is_pr
     bad_account._key IS NOT NULL OR bad_customer._key IS NOT NULL AS is_quarantined,
     coalesce(record.salesforce_key IN (SELECT _key FROM customer_repeated), false) OR coalesce(record.d365_lake_key IN (SELECT _key FROM customer_repeated), false) AS is_repeated,
     sibling.lake_key IS NOT NULL AS has_linked_sibling,
+    merged.account_id || ' into ' || merged.master_id AS merge, merged.master_d365_key,
     coalesce(account_open.reason, customer_open.reason) AS open_reason,
     coalesce(account.changed_at > $earlier, false) AS is_recent
 FROM record
@@ -127,6 +128,7 @@ LEFT JOIN customer_here AS customer ON customer._key = record.d365_lake_key
 LEFT JOIN bad_account ON bad_account._key = record.salesforce_key
 LEFT JOIN bad_customer ON bad_customer._key = record.d365_lake_key
 LEFT JOIN sibling ON sibling.lake_key = record.d365_lake_key AND record.salesforce_key IS NULL
+LEFT JOIN crosswalk_customer_merged AS merged ON merged.d365_lake_key = record.d365_lake_key AND record.salesforce_key IS NULL
 LEFT JOIN (SELECT DISTINCT ON (key, company) * FROM crosswalk_customer_open WHERE side = 'salesforce') AS account_open
     ON account_open.key = record.salesforce_key AND record.d365_lake_key IS NULL AND account_open.company = record.company
 LEFT JOIN (SELECT DISTINCT ON (key, company) * FROM crosswalk_customer_open WHERE side = 'd365') AS customer_open ON customer_open.key = record.d365_lake_key AND record.salesforce_key IS NULL;
@@ -198,15 +200,18 @@ judged AS (
             WHEN record.is_pair AND differing.fields IS NOT NULL THEN 'differs'
             WHEN record.is_pair THEN 'matched'
             WHEN record.d365_lake_key IS NULL THEN 'only_in_salesforce'
-            WHEN record.has_linked_sibling THEN 'duplicate'
+            WHEN record.has_linked_sibling OR record.master_d365_key IS NOT NULL THEN 'duplicate'
             ELSE 'only_in_d365' END AS verdict, CASE
             WHEN record.is_quarantined THEN 'the record is in quarantine'
             WHEN record.is_repeated THEN 'the key occurs more than once on one side'
             WHEN record.is_pair THEN NULL
+            WHEN record.master_d365_key IS NOT NULL
+                THEN 'its account was merged into one that has another customer here: ' || record.merge || ', customer ' || record.master_d365_key
             WHEN record.salesforce_key IS NULL AND record.has_linked_sibling THEN 'another customer of the same party is the linked one'
             WHEN record.open_reason = 'ambiguous' THEN 'more than one record claims the link'
             WHEN record.open_reason = 'taken' THEN 'the counterpart is linked to another record'
             WHEN record.open_reason = 'broken' THEN 'the linked record is not in D365'
+            WHEN record.merge IS NOT NULL THEN 'its account was merged into one that is not there: ' || record.merge
             WHEN record.d365_lake_key IS NULL AND record.company = '' THEN 'no company is known, neither on the opportunity nor on its account' END AS reason
     FROM customer_record AS record
     LEFT JOIN differing ON differing.salesforce_key = record.salesforce_key AND differing.d365_key = record.d365_lake_key

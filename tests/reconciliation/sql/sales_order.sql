@@ -25,10 +25,29 @@ SELECT _parent_key AS order_key,
 FROM sales_order_line
 GROUP BY _parent_key;
 
+CREATE OR REPLACE TEMP TABLE sales_order_on_merged AS
+WITH alias AS (
+    SELECT account_id, master_id FROM account_master
+    UNION
+    SELECT master_id, master_id FROM account_master
+),
+belongs AS (
+    SELECT linked.salesforce_id AS master_id, linked.company, linked.d365_lake_key FROM crosswalk_customer AS linked
+    UNION ALL
+    SELECT master_id, company, d365_lake_key FROM crosswalk_customer_merged
+)
+SELECT paired.salesforce_id, min(belongs.d365_lake_key) AS d365_lake_key
+FROM alias
+JOIN opportunity AS opportunity ON opportunity."AccountId" = alias.account_id
+JOIN crosswalk_sales_order AS paired ON paired.salesforce_id = opportunity._key
+JOIN sales_order AS ordered ON ordered._key = paired.d365_lake_key
+JOIN belongs ON belongs.master_id = alias.master_id AND belongs.company = paired.company AND belongs.d365_lake_key = ordered.cmp_customer
+GROUP BY paired.salesforce_id;
+
 CREATE OR REPLACE TEMP VIEW sales_order_salesforce AS
 SELECT source._key,
     source._compare_hash,
-    linked.d365_lake_key AS "cmp_customer", source."AccountId" AS "stored_customer",
+    coalesce(merged.d365_lake_key, linked.d365_lake_key) AS "cmp_customer", source."AccountId" AS "stored_customer",
     source."cmp_currency", source."CurrencyIsoCode" AS "stored_currency",
     source."cmp_amount", source."Amount" AS "stored_amount",
     source."cmp_purchase_order", source."PO_Number__c" AS "stored_purchase_order",
@@ -42,7 +61,8 @@ LEFT JOIN (
     FROM sales_order_group_row AS grouped ANTI JOIN crosswalk_sales_order AS linked ON linked.salesforce_id = grouped.salesforce_key
     WHERE grouped.owns_salesforce
 ) AS paired ON paired.salesforce_id = source._key
-LEFT JOIN crosswalk_customer AS linked ON linked.salesforce_id = source."AccountId" AND linked.company = paired.company;
+LEFT JOIN crosswalk_customer AS linked ON linked.salesforce_id = source."AccountId" AND linked.company = paired.company
+LEFT JOIN sales_order_on_merged AS merged ON merged.salesforce_id = source._key;
 
 CREATE OR REPLACE TEMP VIEW sales_order_d365 AS
 SELECT source._key,
