@@ -34,6 +34,7 @@ MADE = {
     "crosswalk/match_proposals",
     "reconciliation/customer",
     "reconciliation/sales_order",
+    "reconciliation/read_again",
     "reconciliation/breaks",
     "reconciliation/periods",
     "reconciliation/report",
