@@ -146,7 +146,12 @@ def test_an_asset_reads_only_from_assets_above_it(graph: AssetGraph) -> None:
     }
 
     assert all(not above[name] for name in EXTRACTED)
-    assert above["delivery/sales_order"] == {"delivery/customer", "reconciliation/sales_order"}
+    assert above["reconciliation/read_again"] == {"reconciliation/customer", "reconciliation/sales_order"}
+    assert above["delivery/sales_order"] == {
+        "delivery/customer",
+        "reconciliation/sales_order",
+        "reconciliation/read_again",
+    }
     assert "delivery/sales_order" in above["reconciliation/breaks"]
     assert above["reconciliation/report"] == {"reconciliation/breaks", "integration_log", "quality/quarantine"}
 

@@ -1,7 +1,6 @@
 """`tieout report --as-of`: the report of an earlier run, made again from the lake alone, to the same bytes."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,9 +25,9 @@ def runs(installation: Installation) -> dict[str, Run]:
 
 
 @pytest.fixture
-def elsewhere(installation: Installation, tmp_path: Path) -> Iterator[dict[str, str]]:
+def elsewhere(installation: Installation, tmp_path: Path) -> dict[str, str]:
     """The environment of a machine that has the lake and nothing else: no ledger, no system, no earlier report."""
-    yield {"TIEOUT_HOME": str(tmp_path), "TIEOUT_LAKE_URL": str(installation.home / "lake"), "TIEOUT_DATABASE_URL": ""}
+    return {"TIEOUT_HOME": str(tmp_path), "TIEOUT_LAKE_URL": str(installation.home / "lake"), "TIEOUT_DATABASE_URL": ""}
 
 
 def folder_of(run: Run) -> Path:
