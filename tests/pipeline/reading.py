@@ -23,6 +23,16 @@ def effects_of(effects: list[dict[str, Any]], entity: str = "", effect: str = ""
     return [each for each in effects if entity in ("", each["entity"]) and effect in ("", each["effect"])]
 
 
+def other_than_reading(asked: list[dict[str, Any]]) -> set[str]:
+    """The last part of the path of all that asks for more than reading; a batch is reading where no changeset is in it."""
+    return {
+        each["path"].rpartition("/")[2]
+        for each in asked
+        if each["method"] not in READING
+        and not (each["path"].endswith("$batch") and "changeset" not in each.get("body", "changeset"))
+    }
+
+
 def headers_made(run: Run) -> list[dict[str, Any]]:
     """The orders that a run made in D365."""
     return effects_of(run.d365, HEADERS, "created")
