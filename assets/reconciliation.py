@@ -157,6 +157,7 @@ def report(
             lake=lake.lake(),
             ledger=book,
             contracts=contracts.contracts(),
+            contract_texts=contracts.texts(),
             addresses={"salesforce": salesforce.address(), "d365": d365.address()},
             folder=home.folder("reports"),
             dry_run=options.dry_run,

@@ -1,13 +1,12 @@
 """What a run found: the rows of the report and the figures of the summary, from the workbench, the lake, the ledger and the run's own steps."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from assets.delivery import would_be_sent
 from assets.landing import violations_of
+from resources.evidence import CauseFact, ContractFact, CountFact, Facts, Manifest, SentFact, SweepFact, WrittenFact
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.ledger.breaks import BreakRow
@@ -16,7 +15,7 @@ from resources.workbench import Workbench, duckdb_connection, quarantine_key
 from tieout import report as page
 from tieout.breaks import Cause
 from tieout.canonical import MONEY_TYPE
-from tieout.contract import Contracts
+from tieout.contract import Contracts, Table
 from tieout.delivery import State
 from tieout.intended import salesforce_id_of
 from tieout.settings import is_loopback
@@ -26,30 +25,68 @@ VERDICT_TABLES = ("customer", "sales_order", "sales_order_line")
 _EFFECTS = {"create": "created", "update": "updated"}
 
 
-class ReportContents:
-    """Everything that a report needs, each part asked for once. The workbench has compared customers and orders."""
+def facts_of(
+    bench: Workbench,
+    ledger: Ledger,
+    contracts: Contracts,
+    contract_texts: Mapping[str, str],
+    run_id: str,
+    *,
+    dry_run: bool,
+) -> Facts:
+    """What the report of this run needs of the ledger, as it is now. The workbench has compared, and explained the tie-out where breaks were found."""
+    sweeps = [
+        SweepFact(table.system, table.name, sweep.rows_read, sweep.started_at, sweep.ended_at, sweep.complete)
+        for table in (*contracts.tables("salesforce"), *contracts.tables("d365"))
+        if (sweep := ledger.watermarks.latest_sweep(table.system, table.name)) is not None
+    ]
+    sent = (
+        would_be_sent(bench, ledger, contracts)
+        if dry_run
+        else ledger.deliveries.find(DeliveryFilter(run_id=run_id), limit=None)
+    )
+    causes = bench.con.execute("SELECT * FROM sales_order_cause ORDER BY ALL").fetchall()
+    return Facts(
+        sweeps=sweeps,
+        breaks=ledger.breaks.find(state="open", limit=None),
+        deliveries=[
+            SentFact(
+                row.entity, row.operation, row.company, row.business_key, row.d365_key, row.state, row.reason or ""
+            )
+            for row in sent
+        ],
+        counts=[
+            CountFact(entity, state, count)
+            for entity in ("", *ENTITIES)
+            for state, count in ledger.deliveries.counts(entity).items()
+        ],
+        write_backs=[
+            WrittenFact(row["entity"], row["business_key"], row["request"], row["outcome"], row["reason"] or "")
+            for row in ledger.attempts.to_salesforce_of_run(run_id)
+        ],
+        causes=[CauseFact(*row) for row in causes],
+        contracts=[ContractFact(name, text) for name, text in sorted(contract_texts.items())],
+    )
 
-    def __init__(
-        self,
-        bench: Workbench,
-        lake: Lake,
-        ledger: Ledger,
-        contracts: Contracts,
-        steps: Mapping[str, Mapping[str, Any]],
-        run_id: str,
-    ) -> None:
+
+class ReportContents:
+    """Everything that a report needs, from evidence alone. The workbench has compared customers and orders."""
+
+    def __init__(self, bench: Workbench, lake: Lake, contracts: Contracts, facts: Facts, manifest: Manifest) -> None:
         self._bench = bench
         self._lake = lake
-        self._ledger = ledger
         self._contracts = contracts
-        self._steps = steps
-        self._run_id = run_id
+        self._facts = facts
+        self._manifest = manifest
+        self._steps = manifest.steps
 
-    def report(self, now: datetime, addresses: Mapping[str, str], dry_run: bool, started: float) -> page.Report:
+    def report(self) -> page.Report:
+        """All of it as one value."""
+        made_of, now = self._manifest, self._manifest.as_of
         return page.Report(
-            run_id=self._run_id,
+            run_id=made_of.run_id,
             as_of=now,
-            sources=[self._source(system, addresses[system]) for system in ("salesforce", "d365")],
+            sources=[self._source(system, made_of.addresses[system]) for system in ("salesforce", "d365")],
             tie_out=[page.TieOut(*row) for row in self._rows(_TIE_OUT)],
             months=[
                 page.MonthTieOut(*row)
@@ -78,30 +115,30 @@ class ReportContents:
                 page.Ambiguity(entity, *row) for entity in ENTITIES for row in self._rows(_AMBIGUITIES[entity])
             ],
             quarantine=self._quarantine(),
-            deliveries=self._deliveries(dry_run),
+            deliveries=self._deliveries(),
             delivery_counts=[
-                page.DeliveryCount(entity, state, count)
-                for entity in ENTITIES
-                for state, count in self._ledger.deliveries.counts(entity).items()
-                if count
+                page.DeliveryCount(each.entity, each.state, each.count)
+                for each in self._facts.counts
+                if each.entity and each.count
             ],
             write_backs=self._write_backs(),
             api_calls=[
                 page.ApiCalls("salesforce", self.api_calls()["salesforce"], *self._salesforce_quota()),
                 page.ApiCalls("d365", self.api_calls()["d365"]),
             ],
-            steps=self._step_times(started),
+            steps=self._step_times(made_of.started),
             versions=[
-                page.TableVersion(name, version, self._lake.row_count(name.split("/")))
+                page.TableVersion(name, version, self._lake.row_count(name.split("/"), version))
                 for name, version in sorted(self._bench.versions.items())
             ],
-            duration_s=now.timestamp() - started,
-            dry_run=dry_run,
+            duration_s=now.timestamp() - made_of.started,
+            dry_run=made_of.dry_run,
         )
 
-    def summary(self, made: page.Report, html: Path, workbook: Path) -> dict[str, Any]:
-        """What `tieout run --json` prints, but for the duration of the whole command."""
-        refused = self._ledger.deliveries.counts().get("rejected", 0)
+    def summary(self, made: page.Report, html: str, workbook: str) -> dict[str, Any]:
+        """What `tieout run --json` prints, but for the duration of the whole command; `html` and `workbook` are the names of the files."""
+        deliveries = {each.state: each.count for each in self._facts.counts if not each.entity}
+        refused = deliveries.get("rejected", 0)
         quarantined = {key: count for key, count in self._quarantined().items() if count}
         waiting = made.headline.waiting_for_person
         return {
@@ -139,7 +176,7 @@ class ReportContents:
                 }
                 for row in made.tie_out
             ],
-            "deliveries": {state: count for state, count in self._ledger.deliveries.counts().items() if count},
+            "deliveries": {state: count for state, count in deliveries.items() if count},
             "changes": self._changes(),
             "open_breaks": made.headline.open_breaks,
             "waiting_for_a_person": waiting,
@@ -147,8 +184,8 @@ class ReportContents:
             "duration_s": round(made.duration_s or 0, 1),
             "dry_run": made.dry_run,
             **({"would_send": self._would_send(made)} if made.dry_run else {}),
-            "report": str(html),
-            "workbook": str(workbook),
+            "report": html,
+            "workbook": workbook,
         }
 
     def api_calls(self) -> dict[str, int]:
@@ -174,13 +211,11 @@ class ReportContents:
         return rows
 
     def _source(self, system: Any, address: str) -> page.Source:
-        reads = []
-        for table in self._contracts.tables(system):
-            sweep = self._ledger.watermarks.latest_sweep(system, table.name)
-            if sweep is not None:
-                reads.append(
-                    page.TableRead(table.name, sweep.rows_read, sweep.started_at, sweep.ended_at, sweep.complete)
-                )
+        reads = [
+            page.TableRead(each.table, each.rows_read, each.started_at, each.ended_at, each.complete)
+            for each in self._facts.sweeps
+            if each.system == system
+        ]
         return page.Source(system, address, reads, sandbox=is_loopback(address))
 
     def _changes(self) -> dict[str, dict[str, dict[str, int]]]:
@@ -211,16 +246,24 @@ class ReportContents:
 
     def _quarantined(self) -> dict[str, int]:
         tables = [*self._contracts.tables("salesforce"), *self._contracts.tables("d365")]
-        return {"/".join(table.lake_key): self._lake.row_count(quarantine_key(table)) for table in tables}
+        return {"/".join(table.lake_key): self._waiting(table) for table in tables}
+
+    def _waiting(self, table: Table) -> int:
+        version = self._quarantine_version(table)
+        return 0 if version is None else self._lake.row_count(quarantine_key(table), version)
+
+    def _quarantine_version(self, table: Table) -> int | None:
+        return self._manifest.versions.get("/".join(quarantine_key(table)))
 
     def _quarantine(self) -> list[page.QuarantinedRow]:
         found: list[page.QuarantinedRow] = []
         tables = [*self._contracts.tables("salesforce"), *self._contracts.tables("d365")]
         with duckdb_connection() as con:
             for table in tables:
-                if not self._lake.exists(quarantine_key(table)):
+                version = self._quarantine_version(table)
+                if version is None:
                     continue
-                self._lake.register(con, "waiting", quarantine_key(table))
+                self._lake.register(con, "waiting", quarantine_key(table), version)
                 for key, violations in con.execute("SELECT _key, violations FROM waiting ORDER BY _key").fetchall():
                     found += [
                         page.QuarantinedRow(
@@ -242,25 +285,23 @@ class ReportContents:
             (entity, salesforce, d365): label
             for entity in VERDICT_TABLES
             for salesforce, d365, label in self._rows(
-                f"SELECT salesforce_key, d365_key, label FROM {entity}_verdict WHERE verdict <> 'matched'"
+                f"SELECT salesforce_key, d365_key, label FROM {entity}_verdict WHERE verdict <> 'matched' ORDER BY ALL"
             )
         }
         compared = {
             (entity, *keys): values
             for entity in ENTITIES
             for *keys, salesforce, d365 in self._rows(
-                f"SELECT salesforce_key, d365_key, line_key, field, salesforce_compared, d365_compared FROM {entity}_difference"
+                f"SELECT salesforce_key, d365_key, line_key, field, salesforce_compared, d365_compared FROM {entity}_difference ORDER BY ALL"
             )
             for values in [(salesforce, d365)]
         }
         owners = {
             (entity, field): owner
             for entity in ENTITIES
-            for field, owner in self._rows(f"SELECT DISTINCT field, owner FROM {entity}_difference")
+            for field, owner in self._rows(f"SELECT DISTINCT field, owner FROM {entity}_difference ORDER BY ALL")
         }
-        return [
-            self._break(row, labels, compared, owners) for row in self._ledger.breaks.find(state="open", limit=None)
-        ]
+        return [self._break(row, labels, compared, owners) for row in self._facts.breaks]
 
     def _break(
         self,
@@ -287,7 +328,7 @@ class ReportContents:
             cause=row.cause,
             proposed_fix=cause.fix,
             detail=row.reason,
-            first_seen=row.first_seen or datetime.now(UTC),
+            first_seen=row.first_seen or self._manifest.as_of,
             state="open" if row.times_opened == 1 else "reopened",
             amount=row.amount,
             currency=row.currency,
@@ -298,21 +339,16 @@ class ReportContents:
             comment=row.comment,
         )
 
-    def _deliveries(self, dry_run: bool) -> list[page.Delivery]:
-        rows = (
-            would_be_sent(self._bench, self._ledger, self._contracts)
-            if dry_run
-            else self._ledger.deliveries.find(DeliveryFilter(run_id=self._run_id), limit=None)
-        )
+    def _deliveries(self) -> list[page.Delivery]:
         amounts = {
             key: (amount, currency)
             for key, amount, currency in self._rows(
-                "SELECT salesforce_key, salesforce_amount, currency FROM sales_order_verdict WHERE salesforce_amount IS NOT NULL"
+                "SELECT salesforce_key, salesforce_amount, currency FROM sales_order_verdict WHERE salesforce_amount IS NOT NULL ORDER BY ALL"
             )
         }
         labels = self._labels_by_salesforce_id()
         made = []
-        for row in rows:
+        for row in self._facts.deliveries:
             salesforce_id = salesforce_id_of(row.business_key)
             amount, currency = amounts.get(salesforce_id, (None, ""))
             made.append(
@@ -337,14 +373,14 @@ class ReportContents:
         labels = self._labels_by_salesforce_id()
         return [
             page.WriteBack(
-                objects[row["entity"]],
-                row["business_key"],
-                labels.get((row["entity"], row["business_key"]), ""),
-                row["request"].split(", "),
-                row["outcome"],
-                row["reason"] or "",
+                objects[row.entity],
+                row.business_key,
+                labels.get((row.entity, row.business_key), ""),
+                row.fields.split(", "),
+                row.outcome,
+                row.reason,
             )
-            for row in self._ledger.attempts.to_salesforce_of_run(self._run_id)
+            for row in self._facts.write_backs
         ]
 
     def _labels_by_salesforce_id(self) -> dict[tuple[str, str], str]:
@@ -352,7 +388,7 @@ class ReportContents:
             (entity, key): label or ""
             for entity in ENTITIES
             for key, label in self._rows(
-                f"SELECT salesforce_key, label FROM {entity}_verdict WHERE salesforce_key IS NOT NULL"
+                f"SELECT salesforce_key, label FROM {entity}_verdict WHERE salesforce_key IS NOT NULL ORDER BY ALL"
             )
         }
 
@@ -382,9 +418,9 @@ FROM tie_out GROUP BY company, currency ORDER BY ALL"""
 
 # What the crosswalk left open, without what turned out to be a group of orders.
 _AMBIGUITIES = {
-    "customer": "SELECT side, key, candidates, reason FROM crosswalk_customer_open ORDER BY key",
+    "customer": "SELECT side, key, candidates, reason FROM crosswalk_customer_open ORDER BY ALL",
     "sales_order": """SELECT side, key, candidates, reason FROM crosswalk_sales_order_open
-WHERE key NOT IN (SELECT salesforce_key FROM sales_order_group_row UNION SELECT d365_key FROM sales_order_group_row) ORDER BY key""",
+WHERE key NOT IN (SELECT salesforce_key FROM sales_order_group_row UNION SELECT d365_key FROM sales_order_group_row) ORDER BY ALL""",
 }
 
 _BRIDGE = """SELECT company, currency, cause, sum(difference), sum(records)::BIGINT, is_explained
@@ -397,7 +433,7 @@ FROM (
     SELECT * FROM sales_order_verdict WHERE verdict = 'duplicate'
 ) AS verdict
 LEFT JOIN ({beside}) AS beside ON verdict.entity = 'customer' AND beside._key = verdict.d365_lake_key
-ORDER BY verdict.entity, verdict.company, key"""
+ORDER BY ALL"""
 
 # Customer → the linked customers of the same party and company.
 _LINKED_SIBLINGS = """SELECT second._key, string_agg(DISTINCT linked.d365_key, ', ' ORDER BY linked.d365_key) AS keys

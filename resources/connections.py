@@ -120,6 +120,15 @@ class ContractsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         # Every step asks; the files are read again only when one of them was changed.
         return _loaded(folder, tuple(sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.yaml"))))
 
+    def texts(self) -> dict[str, str]:
+        """The files of the contracts as they are now, by name."""
+        return contract_texts(Settings.from_environment().contracts)
+
+
+def contract_texts(folder: Path) -> dict[str, str]:
+    """The contract files of a folder, by name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml"))}
+
 
 @lru_cache(maxsize=4)
 def _loaded(folder: Path, _state: tuple[tuple[str, int], ...]) -> Contracts:

@@ -118,11 +118,17 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def report(as_json: AsJson = False) -> None:
-    """The latest reconciliation: its figures, and where its HTML and XLSX are."""
-    from pipelines.cli.report import show_latest
+def report(
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Make the report of an earlier run again: its id, or a beginning of it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The latest reconciliation: its figures, and where its HTML and XLSX are; with --as-of that of an earlier run, from the lake."""
+    from pipelines.cli.report import show_as_of, show_latest
 
-    raise typer.Exit(show_latest(as_json=as_json))
+    raise typer.Exit(show_latest(as_json=as_json) if as_of is None else show_as_of(as_of, as_json=as_json))
 
 
 @app.command()

@@ -1,12 +1,12 @@
 """`tieout run`: the main job once, then its summary."""
 
-import json
 import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from pipelines.cli import output
+from pipelines.cli.report import summary_in
 from pipelines.services.home import Home
 from pipelines.services.supervisor import embedded, web_address
 from tieout.errors import TieoutError
@@ -42,8 +42,7 @@ def summary_of_run(settings: Settings, *, dry_run: bool = False, full: bool = Fa
         # A budget that was spent says itself that the run is incomplete.
         incomplete = outcome.problem is not None and outcome.problem.startswith("Incomplete:")
         raise TieoutError(outcome.problem if incomplete else f"The run failed. {outcome.problem}")
-    path = Home(settings.home).reports / "latest" / "summary.json"
-    summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    summary = summary_in(Home(settings.home).reports / "latest")
     summary["duration_s"] = round(time.monotonic() - started, 1)
     return summary
 

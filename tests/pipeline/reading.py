@@ -13,11 +13,6 @@ HEADERS, LINES, CUSTOMERS = "SalesOrderHeadersV2", "SalesOrderLines", "Customers
 READING = frozenset({"GET", "HEAD"})
 
 
-def asked_besides_reading(asked: list[dict[str, Any]]) -> set[str]:
-    """The last parts of the paths of what was asked for and is no plain reading. Several reads of D365 travel in one POST to `$batch`."""
-    return {each["path"].rpartition("/")[2] for each in asked if each["method"] not in READING}
-
-
 def report_of(run: Run) -> dict[str, Any]:
     """The report as data."""
     return dict(json.loads(Path(run.summary["report"]).with_name("report.json").read_text()))
@@ -26,6 +21,16 @@ def report_of(run: Run) -> dict[str, Any]:
 def effects_of(effects: list[dict[str, Any]], entity: str = "", effect: str = "") -> list[dict[str, Any]]:
     """Those of `effects` that are about an entity set and of a kind, where these are named."""
     return [each for each in effects if entity in ("", each["entity"]) and effect in ("", each["effect"])]
+
+
+def other_than_reading(asked: list[dict[str, Any]]) -> set[str]:
+    """The last part of the path of all that asks for more than reading; a batch is reading where no changeset is in it."""
+    return {
+        each["path"].rpartition("/")[2]
+        for each in asked
+        if each["method"] not in READING
+        and not (each["path"].endswith("$batch") and "changeset" not in each.get("body", "changeset"))
+    }
 
 
 def headers_made(run: Run) -> list[dict[str, Any]]:

@@ -146,6 +146,7 @@ def test_an_asset_reads_only_from_assets_above_it(graph: AssetGraph) -> None:
     }
 
     assert all(not above[name] for name in EXTRACTED)
+    assert above["reconciliation/read_again"] == {"reconciliation/customer", "reconciliation/sales_order"}
     assert above["delivery/sales_order"] == {
         "delivery/customer",
         "reconciliation/sales_order",

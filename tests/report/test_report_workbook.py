@@ -1,3 +1,5 @@
+import os
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -184,3 +186,16 @@ def test_refused_deliveries_are_in_the_workbook_with_the_words_of_d365(workbook_
 
     assert column(sheet, "Outcome") == ["Rejected", "Confirmed"]
     assert column(sheet, "Words of D365") == ["Customer is on hold.", None]
+
+
+def test_the_same_report_is_the_same_bytes_whoever_writes_it_and_when(tmp_path: Path):
+    report = a_busy_report()
+    write_xlsx(report, tmp_path / "one.xlsx")
+    before = os.umask(0o077)
+    try:
+        time.sleep(2.1)  # the clock of a zip archive has steps of two seconds
+        write_xlsx(report, tmp_path / "other.xlsx")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "one.xlsx").read_bytes() == (tmp_path / "other.xlsx").read_bytes()

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from sandbox.salesforce.ids import make_id
 from tieout.contract import Column, Contracts, Table
 from tieout.errors import ContractError
-from tieout.soql import IDS_IN_QUERY, by_id, changed_since, count_changed_since, fits_in_address, instant
+from tieout.soql import IDS_IN_QUERY, by_id, changed_since, count_changed_since, fits_in_address, instant, is_id
 
 
 @pytest.fixture
@@ -62,3 +63,12 @@ def test_more_columns_than_an_address_takes_are_refused_with_the_contract_named(
         ContractError, match=r"product.yaml: the 400 columns of Product2 make a query of .* takes 14,000"
     ):
         list(by_id(many, ["01t000000000001AAA"]))
+
+
+def test_an_id_is_told_from_what_only_looks_like_one() -> None:
+    assert is_id(make_id("006", 4711))
+    assert is_id("0068d000000002eAAA")
+    assert not is_id("0068d000000002eAAB")
+    assert not is_id("0068d000000002e")
+    assert not is_id("0068d000000002'AAA")
+    assert not is_id("")

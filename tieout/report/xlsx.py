@@ -10,6 +10,7 @@ from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import xlsxwriter
 
@@ -25,6 +26,7 @@ EXCEL_EXACT_DIGITS = 15
 # The wide forms count where Excel is Japanese.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _CUT_MARK = " … (cut)"
+_PLAIN_FILE = 0o600 << 16
 _FIRST_EXCEL_YEAR = 1901  # Excel believes in a 29 February 1900, so the days before March 1900 are off by one
 
 _OPTIONS = {
@@ -43,14 +45,16 @@ _NUMBER_FORMATS: dict[Kind, str] = {
 
 def write_xlsx(report: Report, path: Path, *, rows_per_sheet: int = EXCEL_ROWS) -> None:
     """Write the workbook to `path`, whole or not at all. A table with more rows than a sheet holds goes on in a further sheet."""
-    with whole_file(path) as unfinished, xlsxwriter.Workbook(str(unfinished), _OPTIONS) as workbook:
-        workbook.set_properties(
-            {"title": f"Tie-out {report.run_id}", "author": "Tieout", "created": _excel_instant(report.as_of)}
-        )
-        formats = _Formats(workbook)
-        _write_summary(workbook, formats, report)
-        for table in tables_of(report).values():
-            _write_table(workbook, formats, table.name, table.columns, table.rows, rows_per_sheet)
+    with whole_file(path) as unfinished:
+        with xlsxwriter.Workbook(str(unfinished), _OPTIONS) as workbook:
+            workbook.set_properties(
+                {"title": f"Tie-out {report.run_id}", "author": "Tieout", "created": _excel_instant(report.as_of)}
+            )
+            formats = _Formats(workbook)
+            _write_summary(workbook, formats, report)
+            for table in tables_of(report).values():
+                _write_table(workbook, formats, table.name, table.columns, table.rows, rows_per_sheet)
+        _forget_the_machine(unfinished)
 
 
 def write_list(name: str, columns: tuple[Column, ...], rows: Iterable[Any], path: Path, created: datetime) -> None:
@@ -68,6 +72,15 @@ def cell_text(text: str) -> str:
         return visible
     kept = units[: (EXCEL_TEXT_LENGTH - len(_CUT_MARK)) * 2].decode("utf-16-le", "ignore")
     return kept + _CUT_MARK
+
+
+def _forget_the_machine(workbook: Path) -> None:
+    """Take what depends on user and machine out of the archive: the same report is the same bytes. (Times are fixed by the writer.)"""
+    with ZipFile(workbook, "a") as archive:
+        for entry in archive.infolist():
+            entry.external_attr = _PLAIN_FILE
+        # Any comment makes the directory of the archive be written anew; its contents stay where they are.
+        archive.comment = b""
 
 
 class _Formats:
