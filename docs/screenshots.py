@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 IMAGES = PROJECT / "docs" / "images"
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-SEED = "generated:2000"
+SEED = "generated:1200"
 WIDTH, HEIGHT = 1440, 900
 
 
