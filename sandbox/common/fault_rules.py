@@ -75,6 +75,7 @@ class Kind:
 _FRAME = {
     "method": Parameter(TEXT, ""),
     "path": Parameter(TEXT, ""),
+    "holds": Parameter(TEXT, ""),
     "after": Parameter(Values("a whole number, 0 or more", lambda value: _is_whole(value) and value >= 0), 0),
     "times": Parameter(
         Values("a whole number, 1 or more, or null for no end", lambda value: value is None or COUNTED.fits(value)), 1
@@ -85,21 +86,26 @@ _FRAME = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The request that rules are held against: `target` is `path?query`, decoded."""
+    """The request that rules are held against: `target` is `path?query`, decoded; `body` is read only where a rule asks what it holds."""
 
     request_id: str
     method: str
     path: str
     target: str
+    body: bytes = b""
 
 
 @dataclass(slots=True)
 class Rule:
-    """One rule with what is left of it. `parameters` holds every parameter of its kind."""
+    """One rule with what is left of it. `parameters` has every parameter of its kind.
+
+    `path` is a regular expression for the target of a request; `holds` is a text that stands in its body.
+    """
 
     kind: str
     method: str
     path: str
+    holds: str
     after: int
     times: int | None
     rate: float
@@ -125,13 +131,15 @@ class Rule:
         """Whether this request is one that the rule means."""
         if self.method not in ("", asked.method) or not self._pattern.search(asked.target):
             return False
+        if self.holds.encode() not in asked.body:
+            return False
         return self._names_sign_in or not _SIGN_IN_PATH.search(asked.path)
 
     def as_dict(self) -> dict[str, Any]:
         """As it was given, with what is left and how often it struck."""
-        frame = {"kind": self.kind, "method": self.method, "path": self.path, "after": self.after}
-        frame |= {"times": self.times, "rate": self.rate}
-        return frame | dict(self.parameters) | {"left": self.left, "struck": self.struck}
+        frame = {"kind": self.kind, "method": self.method, "path": self.path, "holds": self.holds}
+        counts = {"after": self.after, "times": self.times, "rate": self.rate}
+        return frame | counts | dict(self.parameters) | {"left": self.left, "struck": self.struck}
 
 
 class Rules:
@@ -191,6 +199,11 @@ class Rules:
     def are_waiting(self) -> bool:
         """Whether any rule may still strike."""
         return bool(self._live)
+
+    @property
+    def ask_for_bodies(self) -> bool:
+        """Whether any rule that may still strike is about what a request's body holds."""
+        return any(rule.holds for rule in self._live)
 
     def as_dict(self) -> dict[str, Any]:
         """The seed, every rule with what is left of it, and the strikes by kind."""

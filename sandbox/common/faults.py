@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.common.body import whole_body
+from sandbox.common.body import replayed, whole_body
 from sandbox.common.fault_kinds import COMMON, Forms, Struck
 from sandbox.common.fault_rules import Asked, Kind, Rule, Rules
 from sandbox.common.journal import Journal
@@ -78,6 +78,10 @@ class Faults:
         async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
             rule = None
             if self.rules.are_waiting and scope["type"] == "http":
+                if self.rules.ask_for_bodies:
+                    body = await whole_body(receive)
+                    receive = replayed(body, receive)
+                    scope["state"]["body"] = body
                 asked = asked_of(scope)
                 rule = self.rules.striking(self._acts, asked)
             if rule is None:
@@ -120,5 +124,6 @@ class Faults:
 def asked_of(scope: Scope) -> Asked:
     """The request of a scope, as rules see it."""
     query = unquote_plus(scope["query_string"].decode("latin-1"))
-    path = scope["path"]
-    return Asked(scope["state"]["request_id"], scope["method"], path, f"{path}?{query}" if query else path)
+    path, state = scope["path"], scope["state"]
+    target = f"{path}?{query}" if query else path
+    return Asked(state["request_id"], scope["method"], path, target, state.get("body", b""))

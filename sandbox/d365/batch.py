@@ -84,7 +84,7 @@ def _fault(service: Service, outer: Operation, parts: Sequence[_Part]) -> Rule |
     def suits(rule: Rule) -> bool:
         if rule.kind == REFUSE_OPERATION and rule["nth"] > len(parts):
             return False
-        text = rule["holds"]
+        text = rule.holds
         return not text or any(text in part.operation.uri or text.encode() in part.operation.body for part in parts)
 
     return service.faults.strike((THROTTLE_PART, REFUSE_OPERATION), outer.asked(), suits)

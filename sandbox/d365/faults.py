@@ -22,12 +22,11 @@ THROTTLE_PART, REFUSE_OPERATION = "throttle_part", "refuse_operation"
 UPDATE_CONFLICT = "update_conflict"
 EXPIRED_NEXT_LINK, FOREIGN_NEXT_LINK = "expired_next_link", "foreign_next_link"
 
-_HOLDS = {"holds": Parameter(of.TEXT, "")}
 KINDS = (
     Kind(
         THROTTLE_PART,
         "answers 429 in the place of a changeset; strikes per changeset that holds the text",
-        {"retry_after_s": Parameter(of.SECONDS_OR_NULL, 1), **_HOLDS},
+        {"retry_after_s": Parameter(of.SECONDS_OR_NULL, 1)},
     ),
     Kind(
         REFUSE_OPERATION,
@@ -36,7 +35,6 @@ KINDS = (
             "nth": Parameter(of.COUNTED, 1),
             "status": Parameter(of.STATUS, 400),
             "message": Parameter(of.TEXT, "Write failed for table row. Infolog: Error: Update has been refused."),
-            **_HOLDS,
         },
     ),
     Kind(UPDATE_CONFLICT, "lets a PATCH, alone or in a batch, meet somebody else's change of its row"),

@@ -45,7 +45,7 @@ class Operation:
         """As rules of faults see it; inside a batch its own method and path count."""
         path = unquote(self.raw_path)
         target = f"{path}?{unquote_plus(self.query)}" if self.query else path
-        return Asked(self.request_id, self.method, path, target)
+        return Asked(self.request_id, self.method, path, target, self.body)
 
 
 class Service:

@@ -56,7 +56,7 @@ def asked_of_call(call: Call) -> Asked:
     """A call as rules see it; a subrequest of a composite call counts with its own method and path."""
     path = call.url(call.path)
     query = "&".join(f"{name}={value}" for name, value in call.query.items())
-    return Asked(call.request_id, call.method, path, f"{path}?{query}" if query else path)
+    return Asked(call.request_id, call.method, path, f"{path}?{query}" if query else path, call.body)
 
 
 def struck_rows(faults: Faults, call: Call, ids: Collection[str]) -> dict[int, SalesforceError]:

@@ -11,6 +11,7 @@ from tests.bad_input.books import Books, Deal
 from tests.bad_input.conftest import Install
 from tests.bad_input.installation import Installation
 from tests.bad_input.systems import System
+from tests.writes import WRITES, is_write
 
 RETRY_AFTER_S = 1
 MAINTENANCE = "<html><head><title>Down for maintenance</title></head><body>Come back later</body></html>"
@@ -42,9 +43,14 @@ def an_installation(install: Install, deals: int = 2) -> tuple[Installation, lis
     return install(books), made
 
 
-def moments(system: System, **entry: str) -> list[datetime]:
-    """When such entries came into the journal."""
-    return [datetime.fromisoformat(each["at"]) for each in system.journal(**entry)]
+def writes(d365: System) -> list[dict[str, Any]]:
+    """The batches that were to write."""
+    return [each for each in d365.journal(phase="asked", path=WRITES["path"]) if is_write(each)]
+
+
+def moments(entries: list[dict[str, Any]]) -> list[datetime]:
+    """When entries came into the journal."""
+    return [datetime.fromisoformat(each["at"]) for each in entries]
 
 
 def outcomes(installation: Installation, deal: Deal) -> list[str]:
@@ -57,7 +63,7 @@ def outcomes(installation: Installation, deal: Deal) -> list[str]:
 def test_orders_whose_answer_was_lost_are_found_and_not_created_a_second_time(install: Install) -> None:
     installation, deals = an_installation(install)
     d365 = installation.systems.d365
-    d365.fault("lose_answer", method="POST", path="/data/$batch")
+    d365.fault("lose_answer", **WRITES)
 
     first, second = installation.run(), installation.run()
 
@@ -67,7 +73,7 @@ def test_orders_whose_answer_was_lost_are_found_and_not_created_a_second_time(in
     findings = installation.findings()
     assert findings.summary["deliveries"] == {"confirmed": 2}
     assert findings.summary["reconciliation"]["sales_order"] == {"matched": 2}
-    assert len(d365.journal(phase="asked", path="/data/$batch")) == 1
+    assert len(writes(d365)) == 1
 
 
 def test_a_gateway_page_after_the_commit_does_not_create_a_second_order_either(install: Install) -> None:
@@ -75,8 +81,7 @@ def test_a_gateway_page_after_the_commit_does_not_create_a_second_order_either(i
     d365 = installation.systems.d365
     d365.fault(
         "replace_answer",
-        method="POST",
-        path="/data/$batch",
+        **WRITES,
         status=502,
         headers={"Content-Type": "text/html"},
         body=MAINTENANCE,
@@ -95,8 +100,7 @@ def test_a_throttled_batch_is_sent_after_the_time_that_d365_asks_for_and_once(in
     throttled = {"error": {"code": "429", "message": "Too many requests. Slow down."}}
     d365.fault(
         "refuse",
-        method="POST",
-        path="/data/$batch",
+        **WRITES,
         status=429,
         headers={"Retry-After": str(RETRY_AFTER_S)},
         body=json.dumps(throttled),
@@ -105,7 +109,7 @@ def test_a_throttled_batch_is_sent_after_the_time_that_d365_asks_for_and_once(in
     run = installation.run(only=TO_THE_ORDERS)
 
     assert run.success
-    [refused], [_, sent] = moments(d365, phase="fault"), moments(d365, phase="asked", path="/data/$batch")
+    [refused], [_, sent] = moments(d365.journal(phase="fault")), moments(writes(d365))
     assert (sent - refused).total_seconds() >= RETRY_AFTER_S
     assert sorted(d365.orders_made()) == sorted(deal.order for deal in deals)
     assert [outcomes(installation, deal) for deal in deals] == [["not_processed", "confirmed"]] * 2
@@ -115,7 +119,7 @@ def test_orders_that_d365_may_not_take_from_us_any_more_stay_planned_and_go_with
     """The registration of the application was removed between reading and writing: no token helps."""
     installation, [deal] = an_installation(install, 1)
     d365 = installation.systems.d365
-    d365.fault("refuse", method="POST", path="/data/$batch", status=401, times=2)
+    d365.fault("refuse", **WRITES, status=401, times=2)
 
     failed = installation.run(only=TO_THE_ORDERS)
     with installation.ledger() as ledger:
@@ -143,19 +147,19 @@ def reading(install: Install, impatient: None) -> Installation:  # noqa: ARG001 
 def test_a_throttled_read_of_d365_waits_as_long_as_asked(reading: Installation) -> None:
     d365 = reading.systems.d365
     d365.fault("refuse", path="/data/CustomersV3", status=429, headers={"Retry-After": str(RETRY_AFTER_S)})
-    before = len(moments(d365, phase="fault"))
+    before = len(moments(d365.journal(phase="fault")))
 
     run = reading.run(only=["d365/customer"])
 
     assert run.success
-    refused = moments(d365, phase="fault")[before]
-    asked = [at for at in moments(d365, phase="asked", method="GET") if at > refused]
+    refused = moments(d365.journal(phase="fault"))[before]
+    asked = [at for at in moments(d365.journal(phase="asked", method="GET")) if at > refused]
     assert (asked[0] - refused).total_seconds() >= RETRY_AFTER_S
 
 
 def test_a_salesforce_that_is_busy_for_a_moment_is_asked_again(reading: Installation) -> None:
     salesforce = reading.systems.salesforce
-    before = len(moments(salesforce, phase="asked", method="GET"))
+    before = len(moments(salesforce.journal(phase="asked", method="GET")))
     busy = [{"errorCode": "SERVER_UNAVAILABLE", "message": "Server too busy"}]
     salesforce.fault("refuse", path="queryAll/", status=503, body=busy, times=2)
 
@@ -163,7 +167,7 @@ def test_a_salesforce_that_is_busy_for_a_moment_is_asked_again(reading: Installa
 
     assert run.success
     # The question for the count three times, then the page.
-    assert len(moments(salesforce, phase="asked", method="GET")) == before + 4
+    assert len(moments(salesforce.journal(phase="asked", method="GET"))) == before + 4
 
 
 def test_a_maintenance_page_of_salesforce_is_told_after_some_tries(reading: Installation) -> None:

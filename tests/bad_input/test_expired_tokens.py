@@ -6,6 +6,7 @@ from typing import Any
 from tests.bad_input.books import Books
 from tests.bad_input.conftest import Install
 from tests.bad_input.systems import API, System, tokens_die_at
+from tests.writes import WRITES
 
 PAUSE_S = 0.4
 """How long a call is held up on its way in, so that its token is dead when the system looks at it."""
@@ -21,7 +22,7 @@ def test_tokens_that_die_during_extraction_delivery_and_write_back_do_not_stop_t
     salesforce.fault("delay", method="GET", path="queryAll/", after=1, delay_s=PAUSE_S)
     salesforce.fault("delay", method="PATCH", path="composite/sobjects", delay_s=PAUSE_S)
     d365.fault("delay", path="/data/CustomersV3", after=1, delay_s=PAUSE_S)
-    d365.fault("delay", path="/data/$batch", delay_s=PAUSE_S)
+    d365.fault("delay", **WRITES, delay_s=PAUSE_S)
 
     with ExitStack() as watching:
         died = [

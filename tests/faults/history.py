@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from tests.writes import is_write
+
 LOST = frozenset(
     {"lose_answer", "drop", "time_out", "slow_commit", "cut_body", "gateway_page", "server_error", "replace_answer"}
 )
@@ -59,7 +61,7 @@ def history_of(entries: Sequence[Mapping[str, Any]]) -> History:
             reference = number_to_reference.get(key, "")
             told.removed[reference] = told.removed.get(reference, 0) + 1
     for entry in entries:
-        if entry["phase"] != "asked" or entry["method"] != "POST" or "$batch" not in entry["path"]:
+        if entry["phase"] != "asked" or not is_write(entry):
             continue
         request_id = entry["request_id"]
         for reference in dict.fromkeys(_REFERENCE.findall(entry.get("body") or "")):

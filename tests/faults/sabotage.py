@@ -204,14 +204,15 @@ def stopped_before_delivering() -> None:
 
 
 def no_reference() -> None:
-    """Orders carry no reference that the crosswalk could find them by."""
+    """Neither orders nor their lines carry a reference that anybody could find them by."""
     from resources import sending
 
     real = sending.creation
 
     def nameless(contract: Any, held: Any) -> Any:
         header = {name: value for name, value in held.header.items() if name != "CustomersOrderReference"}
-        return real(contract, replace(held, header=header))
+        lines = [{name: value for name, value in line.items() if name != "OrderLineReference"} for line in held.lines]
+        return real(contract, replace(held, header=header, lines=lines))
 
     sending.creation = nameless  # type: ignore[assignment]
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.writes import WRITES
+
 Rule = dict[str, Any]
-WRITES = {"method": "POST", "path": r"\$batch"}
 READS = {"method": "GET", "path": r"/data/"}
 COLLECTION = {"method": "PATCH", "path": "composite/sobjects"}
 QUERIES = {"method": "GET", "path": "/query"}
@@ -85,7 +86,7 @@ def _d365_rule(rng: random.Random) -> Rule:
         {"kind": "delay", "delay_s": short},
         {"kind": "cut_body"},
         {"kind": "duplicate", "delay_s": short, "answer": rng.choice(["first", "second"])},
-        {"kind": "update_conflict"},
+        {"kind": "update_conflict", "method": "PATCH", "path": "", "holds": ""},
     ]
     read: list[Rule] = [
         {"kind": "lose_answer"},
@@ -96,7 +97,7 @@ def _d365_rule(rng: random.Random) -> Rule:
         {"kind": "server_error", "enveloped": False},
     ]
     if rng.random() < 0.75:
-        return rng.choice(write) | WRITES | _when(rng)
+        return WRITES | rng.choice(write) | _when(rng)
     return rng.choice(read) | READS | _when(rng)
 
 

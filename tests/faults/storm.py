@@ -1,7 +1,7 @@
 """The big one: ten thousand won opportunities, lost replies, slow commits, and a kill every ten seconds, until everything is delivered.
 
 `python -m tests.faults.storm --orders 10000` runs whole Dagster jobs, one after the other; each is killed ten seconds after it began to
-send (a job that reads ten thousand opportunities needs longer than that before its first batch, so a kill every ten seconds of its whole
+send (a job that reads ten thousand opportunities needs longer than that before it began to write, so a kill every ten seconds of its whole
 life would never let it send). Afterwards the same number of orders is delivered in a calm twin world. The last line of standard output is
 one JSON object.
 """
@@ -22,9 +22,9 @@ from tests.bad_input.books import PRICE_BOOK, PRODUCTS, product_id
 from tests.faults.campaign import Campaign, Verdict
 from tests.faults.history import strikes
 from tests.faults.runs import SETTLE_S
-from tests.faults.schedule import WRITES
 from tests.faults.soak import campaign
 from tests.faults.world import COMPANIES, CUSTOMERS, Won, company
+from tests.writes import WRITES
 
 KILL_AFTER_S = 10.0
 LOST, SLOW = 0.05, 0.02
@@ -102,13 +102,10 @@ def deliver_all(played: Campaign, won: list[Won], *, is_storm: bool) -> tuple[in
 
 
 def killed(played: Campaign, pid: int, at: int) -> bool:
-    """Kill a job ten seconds after its first batch; False where it ended before."""
+    """Kill a job ten seconds after it began to write; False where it ended before."""
     batch_at: float | None = None
     while alive(pid):
-        if (
-            batch_at is None
-            and played.world.get("d365", f"journal?after={at}&limit=1&method=POST&path=/data/$batch")["entries"]
-        ):
+        if batch_at is None and played.world.get("d365", f"journal?after={at}&limit=1&phase=effect")["entries"]:
             batch_at = time.monotonic()
         if batch_at is not None and time.monotonic() - batch_at >= KILL_AFTER_S:
             with contextlib.suppress(ProcessLookupError):

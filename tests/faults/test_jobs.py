@@ -20,9 +20,12 @@ from tests.faults.campaign import Campaign, Verdict
 from tests.faults.history import strikes
 from tests.faults.world import Won, World, running_world
 from tests.faults.zygote import Zygote
+from tests.writes import is_write
 
 PARTITION = "usmf|2026-01-01"
 PATIENCE_S = 60.0
+STAMP_S = 2.1
+"""After so long no run takes a change for one that came while it read: stamps are whole seconds, and a server may give the time of its last second."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,9 @@ def installation(
 
 
 def won(world: World, tag: str, count: int = 4) -> list[Won]:
-    return world.win(tag, count, random.Random(tag))
+    deals = world.win(tag, count, random.Random(tag))
+    time.sleep(STAMP_S)
+    return deals
 
 
 def run(installation: Campaign, **order: Any) -> dict[str, Any]:
@@ -159,7 +164,7 @@ def test_r19_a_restored_ledger_sends_nothing_before_it_has_adopted_what_came_aft
     at_once = world.positions()
     assert run(installation, settle_s=3600)["success"]
     asked = [each for each in world.journal("d365", at_once["d365"]) if each["phase"] == "asked"]
-    assert not any(each["method"] == "POST" and "$batch" in each["path"] for each in asked)
+    assert not any(map(is_write, asked))
 
     # And when it cannot any more:
     later = world.positions()
@@ -269,8 +274,8 @@ def renamed(world: World, account: str, name: str) -> None:
 
 
 def changed(world: World, sobject: str, record: str, **fields: object) -> None:
-    time.sleep(1.1)  # Salesforce's stamps are whole seconds
     world.systems.salesforce.update(sobject, record, **fields)
+    time.sleep(STAMP_S)
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

@@ -8,7 +8,8 @@ from tests.faults import checkers
 from tests.faults.campaign import Campaign
 from tests.faults.conftest import Story
 from tests.faults.history import history_of
-from tests.faults.schedule import WRITES, Rule, Turn, schedule_of
+from tests.faults.schedule import Rule, Turn, schedule_of
+from tests.writes import WRITES
 
 Tell = Callable[..., Story]
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.faults import checkers
 from tests.faults.conftest import Story
-from tests.faults.schedule import WRITES, Rule, Turn
+from tests.faults.schedule import Rule, Turn
+from tests.writes import WRITES, is_write
 
 Tell = Callable[..., Story]
 
@@ -76,7 +77,7 @@ def test_r9_notices_what_a_crash_between_request_and_answer_doubles(tell: Tell) 
 
     pid = story.campaign.zygote.start(story.campaign.environment, **forgets)
     deadline = time.monotonic() + 30
-    while not any(each["phase"] == "asked" and "$batch" in each["path"] for each in story.journal):
+    while not any(each["phase"] == "asked" and is_write(each) for each in story.journal):
         assert time.monotonic() < deadline, "nothing was ever sent"
         time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)

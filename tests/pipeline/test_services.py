@@ -25,6 +25,7 @@ from resources.ledger.delivery_queries import DeliveryFilter
 from tests.pipeline.business import orders_due
 from tests.pipeline.installation import Finished, Installation, Run, fresh_home
 from tests.pipeline.reading import HEADERS, LINES, effects_of
+from tests.writes import WRITES
 from tieout.delivery import State
 from tieout.errors import ConfigurationError
 
@@ -186,7 +187,7 @@ def killed(installation: Installation) -> Killed:
     place = installation.d365.position()
     due = orders_due(installation, installation.books())
     # The first two batches are the customers' creations and changes, the third has the orders.
-    installation.d365.post("faults", {"kind": "delay", "path": "$batch", "after": 2, "delay_s": HELD_BACK_S})
+    installation.d365.post("faults", {"kind": "delay", "after": 2, "delay_s": HELD_BACK_S} | WRITES)
     log = (installation.home / "killed.log").open("w")
     process = installation.start_tieout("run", "--json", stdout=log, stderr=log)
     try:

@@ -54,6 +54,18 @@ def test_method_path_and_query_say_which_requests_are_meant(system: Target) -> N
     assert statuses(system, 1, "?a=b%20c") == [503]
 
 
+def test_what_the_body_holds_says_which_requests_are_meant(system: Target) -> None:
+    """The same path writes and reads; and who is not meant finds its body as it was sent."""
+    system.fault({"kind": "refuse", "method": "POST", "path": "/_elsewhere", "holds": "write"})
+    url = f"{system.url}/_elsewhere"
+
+    answers = [system.http.post(url, data=body, timeout=10).status_code for body in ("read", "a write", "a write")]
+
+    assert answers[1] == 503
+    assert 503 not in (answers[0], answers[2])
+    assert system.faults()["struck"] == {"refuse": 1}
+
+
 def test_a_dollar_before_a_word_means_itself(system: Target) -> None:
     system.fault({"kind": "refuse", "path": "$skip=20"})
 
@@ -97,7 +109,7 @@ def test_the_sandboxs_own_routes_are_never_struck(system: Target) -> None:
     ("wanted", "says"),
     [
         ({"kind": "earthquake"}, "There is no fault 'earthquake' here. Known: refuse, "),
-        ({"kind": "drop", "delay_s": 1}, "no parameter 'delay_s'. Known: method, path, after, times, rate."),
+        ({"kind": "drop", "delay_s": 1}, "no parameter 'delay_s'. Known: method, path, holds, after, times, rate."),
         ({"kind": "delay", "delay_s": "1"}, "'delay_s' of 'delay' is a number of seconds, 0 or more, not '1'"),
         ({"kind": "drop", "times": 0}, "'times' of 'drop' is a whole number, 1 or more, or null for no end, not 0"),
         ({"kind": "drop", "rate": 1.5}, "'rate' of 'drop' is a number above 0 and up to 1, not 1.5"),
