@@ -21,6 +21,7 @@ DELIVERY = "delivery"
 WRITEBACK = "writeback"
 LOG = "integration_log"
 BACKFILL = "backfill"
+BUCKETS = "buckets"
 
 # Every table that is read, in the order of reading.
 EXTRACTED = [

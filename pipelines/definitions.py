@@ -5,6 +5,7 @@ import warnings
 import dagster as dg
 
 from assets.backfill import backfill_of
+from assets.buckets import bucket_comparison_of, bucketed_orders_of
 from assets.crosswalk import crosswalk_of
 from assets.d365 import extraction_of as d365_extraction_of
 from assets.delivery import delivery_of
@@ -16,8 +17,8 @@ from assets.reconciliation import breaks, reconciliation_of, report
 from assets.reread import read_again
 from assets.salesforce import extraction_of as salesforce_extraction_of
 from assets.writeback import writeback_of
-from pipelines.jobs import backfill_sales_orders, full_reconciliation, main
-from pipelines.partitions import month_and_company
+from pipelines.jobs import backfill_sales_orders, bucket_sales_orders, full_reconciliation, main, reconcile_buckets
+from pipelines.partitions import buckets, month_and_company
 from pipelines.schedules import every_night, every_quarter_of_an_hour
 from resources.connections import (
     ContractsResource,
@@ -55,9 +56,11 @@ defs = dg.Definitions(
         periods,
         report,
         backfill_of(month_and_company),
+        bucketed_orders_of(buckets),
+        bucket_comparison_of(buckets),
     ],
     asset_checks=[checks_of(table) for table in (*_salesforce, *_d365)],
-    jobs=[main, full_reconciliation, backfill_sales_orders],
+    jobs=[main, full_reconciliation, backfill_sales_orders, bucket_sales_orders, reconcile_buckets],
     schedules=[every_quarter_of_an_hour, every_night],
     resources={
         "salesforce": SalesforceResource(),

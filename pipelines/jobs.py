@@ -1,23 +1,26 @@
-"""The jobs: the whole way, the whole way with everything read again, and the backfill of historical orders."""
+"""The jobs: the whole way, the whole way with everything read again, the backfill of historical orders, the comparison in buckets."""
 
 import dagster as dg
 
 from assets.backfill import BACKFILL_KEY
-from pipelines.partitions import month_and_company
+from assets.buckets import BUCKETED_KEY, COMPARED_KEY
+from pipelines.partitions import buckets, month_and_company
 
 FLOW = "tieout/flow"
 _backfill = dg.AssetSelection.assets(BACKFILL_KEY)
+_bucketed, _compared = (dg.AssetSelection.assets(key) for key in (BUCKETED_KEY, COMPARED_KEY))
+_whole_way = dg.AssetSelection.all() - _backfill - _bucketed - _compared
 
 main = dg.define_asset_job(
     "main",
-    selection=dg.AssetSelection.all() - _backfill,
+    selection=_whole_way,
     description="The whole way: extract what changed, check, reconcile, deliver what is missing, write back, report.",
     tags={FLOW: "main"},
 )
 
 full_reconciliation = dg.define_asset_job(
     "full_reconciliation",
-    selection=dg.AssetSelection.all() - _backfill,
+    selection=_whole_way,
     description="The whole way with Salesforce read whole, which also finds what was deleted there without a trace.",
     tags={FLOW: "main"},
     config={"resources": {"options": {"config": {"full": True}}}},
@@ -29,4 +32,19 @@ backfill_sales_orders = dg.define_asset_job(
     partitions_def=month_and_company,
     description="Historical orders by close month and company. Repeating a partition, or running beside the main job, sends nothing twice.",
     tags={FLOW: "backfill"},
+)
+
+bucket_sales_orders = dg.define_asset_job(
+    "bucket_sales_orders",
+    selection=_bucketed,
+    description="Both sides of the comparison of orders in canonical form, in hash buckets, from what was last read.",
+    tags={FLOW: "buckets"},
+)
+
+reconcile_buckets = dg.define_asset_job(
+    "reconcile_buckets",
+    selection=_compared,
+    partitions_def=buckets,
+    description="Order headers compared, a hash bucket a partition: for more orders than one machine should compare at once. Run `bucket_sales_orders` before.",
+    tags={FLOW: "buckets"},
 )

@@ -10,8 +10,9 @@ import psutil
 from pipelines.services.home import Home
 from tieout.settings import PROJECT_ROOT
 
-# Two runs never touch one outside system, or write one table of the lake, at the same moment.
-POOLS = {"salesforce": 1, "d365": 1, "lake": 1}
+# Two runs never touch one outside system, or write one table of the lake, at the same moment. Buckets have tables of their own; their pool
+# keeps the memory of one machine in bounds, and may be raised where there are several.
+POOLS = {"salesforce": 1, "d365": 1, "lake": 1, "buckets": 2}
 
 PROCESS_TAG = "tieout/process"
 

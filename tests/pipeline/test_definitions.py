@@ -45,6 +45,7 @@ MADE = {
     "integration_log",
 }
 BACKFILL = "backfill/sales_order"
+BUCKETS = {"buckets/sales_order", "buckets/sales_order_verdict"}
 
 # Loads the code location and tells which doors it opened meanwhile. Reading files is allowed, everything else is told; the null device
 # holds nothing, urllib3 asks the machine at import whether it has IPv6 by binding a socket, and `platform` asks `file` for its bits.
@@ -91,7 +92,7 @@ def loaded_alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 def test_loading_needs_no_environment_and_opens_nothing(loaded_alone: dict[str, object]) -> None:
     assert loaded_alone["opened"] == []
-    assert loaded_alone["assets"] == len(EXTRACTED | MADE | {BACKFILL})
+    assert loaded_alone["assets"] == len(EXTRACTED | MADE | {BACKFILL} | BUCKETS)
 
 
 def test_loading_does_not_pay_for_great_expectations_and_pandas(loaded_alone: dict[str, object]) -> None:
@@ -99,10 +100,10 @@ def test_loading_does_not_pay_for_great_expectations_and_pandas(loaded_alone: di
 
 
 def test_the_assets_are_those_of_the_picture(graph: AssetGraph) -> None:
-    assert names_of(graph) == EXTRACTED | MADE | {BACKFILL}
+    assert names_of(graph) == EXTRACTED | MADE | {BACKFILL} | BUCKETS
 
 
-@pytest.mark.parametrize("name", sorted(EXTRACTED | MADE | {BACKFILL}))
+@pytest.mark.parametrize("name", sorted(EXTRACTED | MADE | {BACKFILL} | BUCKETS))
 def test_an_asset_says_what_it_is_and_whose(graph: AssetGraph, name: str) -> None:
     asset = graph.get(dg.AssetKey(name.split("/")))
 
@@ -159,11 +160,12 @@ def test_an_asset_reads_only_from_assets_above_it(graph: AssetGraph) -> None:
 def test_the_jobs_hold_the_whole_way_and_the_backfill_apart() -> None:
     selected = {
         name: {key.to_user_string() for key in defs.resolve_job_def(name).asset_layer.executable_asset_keys}
-        for name in ("main", "full_reconciliation", "backfill_sales_orders")
+        for name in ("main", "full_reconciliation", "backfill_sales_orders", "bucket_sales_orders", "reconcile_buckets")
     }
 
     assert selected["main"] == selected["full_reconciliation"] == EXTRACTED | MADE
     assert selected["backfill_sales_orders"] == {BACKFILL}
+    assert selected["bucket_sales_orders"] | selected["reconcile_buckets"] == BUCKETS
 
 
 def test_the_nightly_job_reads_salesforce_whole() -> None:
@@ -202,8 +204,8 @@ def test_every_asset_waits_for_its_pool_and_every_pool_has_a_limit(graph: AssetG
     assert all(pools[name] == ({"salesforce"} if name.startswith("salesforce") else {"d365"}) for name in EXTRACTED)
 
 
-def test_a_pool_lets_one_step_in_at_a_time() -> None:
-    assert set(POOLS.values()) == {1}
+def test_a_pool_of_what_runs_share_lets_one_step_in_at_a_time() -> None:
+    assert {limit for pool, limit in POOLS.items() if pool != "buckets"} == {1}
 
 
 def test_dagster_accepts_its_settings_and_speaks_to_postgres_through_psycopg2(

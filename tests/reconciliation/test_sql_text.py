@@ -10,7 +10,7 @@ import pytest
 
 from tests.reconciliation.books import the_contracts, with_policy
 from tieout.crosswalk import customer_statements, order_statements
-from tieout.reconciliation import after_delivery, due, groups, run, totals
+from tieout.reconciliation import after_delivery, due, groups, run, sides, totals
 
 FOLDER = Path(__file__).parent / "sql"
 
@@ -20,6 +20,7 @@ STATEMENTS = {
     "customer": lambda contracts: (*run.customer_comparison(contracts), *run.customer_judgement(contracts)),
     "sales_order": lambda contracts: (
         *run.order_keys(contracts),
+        *sides.order_views(contracts),
         *run.order_comparison(contracts),
         *run.order_judgement(contracts),
     ),

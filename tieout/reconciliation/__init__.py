@@ -26,7 +26,7 @@ from tieout.reconciliation.rows import (
     unjudged_keys,
     verdicts_to_look_at,
 )
-from tieout.reconciliation.run import VerdictCounts, reconcile_customers, reconcile_orders
+from tieout.reconciliation.run import VerdictCounts, make_order_sides, reconcile_customers, reconcile_orders
 from tieout.reconciliation.totals import explain
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "explain",
     "late_changes",
     "late_notes",
+    "make_order_sides",
     "mirror_changes",
     "orders_to_deliver",
     "reconcile_customers",

@@ -40,14 +40,23 @@ def reconcile_orders(con: "DuckDBPyConnection", contracts: Contracts, reads: Rea
     `salesforce_quarantined`, `d365_quarantined`. Makes the tables `sales_order_verdict`, `sales_order_line_verdict`,
     `sales_order_difference`, `sales_order_field_count`, `tie_out`, `tie_out_bridge`.
     """
-    _execute(con, order_keys(contracts), reads)
-    groups.find_groups(con, contracts)
+    make_order_sides(con, contracts, reads)
     _execute(con, order_comparison(contracts), reads)
     differences.mark_damaged_characters(con, "sales_order")
     differences.mark_damaged_characters(con, "sales_order_line")
     _execute(con, order_judgement(contracts), reads)
     totals.total(con)
     return _counted(con, "sales_order_verdict")
+
+
+def make_order_sides(con: "DuckDBPyConnection", contracts: Contracts, reads: ReadTimes) -> None:
+    """Make the two sides of the comparison of orders, and the groups of orders, without comparing. Needs `link_orders` to have run.
+
+    Makes the views `sales_order_salesforce` and `sales_order_d365` (see `sides.py`) and the tables of `find_groups`.
+    """
+    _execute(con, order_keys(contracts), reads)
+    groups.find_groups(con, contracts)
+    _execute(con, order_views(contracts), reads)
 
 
 def customer_comparison(contracts: Contracts) -> tuple[str, ...]:
@@ -84,7 +93,6 @@ def order_comparison(contracts: Contracts) -> tuple[str, ...]:
     contract = contracts["sales_order"]
     headers, of_lines = order_fields(contract), line_fields(lines_of(contract))
     return (
-        *order_views(contracts),
         *line_views(contracts),
         population.order_record_statement(contracts),
         groups.recent_statement(),
