@@ -8,6 +8,7 @@ import typer.main
 
 from pipelines.cli.main import app
 from tests.conftest import PROJECT
+from tieout.breaks import Cause
 from tieout.contract import Contracts
 from tieout.contract.dictionary import data_dictionary
 
@@ -84,3 +85,12 @@ def _code_of(page: Path) -> str:
     """What stands between backquotes or in a block: prose makes many things that are no targets."""
     text = page.read_text(encoding="utf-8")
     return "\n".join(re.findall(r"```.*?```|`[^`]+`", text, flags=re.DOTALL))
+
+
+def test_how_it_works_explains_every_cause_and_no_other() -> None:
+    text = (PROJECT / "docs" / "how-it-works.md").read_text().partition("| Cause |")[2].partition("\n\n")[0]
+
+    named = {
+        name for row in text.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")
+    }
+    assert named == {str(cause) for cause in Cause}
