@@ -41,7 +41,10 @@ class FieldValue:
 
 @dataclass(frozen=True, slots=True)
 class RecordView:
-    """What the page shows; `*_row` is the row as it was read (None where there is none), `*_lines` those of its lines."""
+    """What the page shows; `*_row` is the row as it was read (None where there is none), `*_lines` those of its lines.
+
+    `group`: the opportunities and orders that are judged together with this one, where it is not one to one.
+    """
 
     where: Where
     label: str
@@ -53,6 +56,7 @@ class RecordView:
     salesforce_lines: Sequence[Mapping[str, Any]]
     d365_lines: Sequence[Mapping[str, Any]]
     links: Sequence[Mapping[str, Any]]
+    group: Sequence[Mapping[str, Any]]
     quarantined: Sequence[Mapping[str, Any]]
 
 
@@ -110,6 +114,7 @@ def record_view(lake: Lake, contract: Contract, wanted: Where) -> RecordView | N
             salesforce_lines=[_plain(row) or {} for row in lines["salesforce"]],
             d365_lines=[_plain(row) or {} for row in lines["d365"]],
             links=links,
+            group=_group(con, (verdict or {}).get("group_key")),
             quarantined=quarantined,
         )
 
@@ -138,6 +143,18 @@ def _verdict(lake: Lake, con: "DuckDBPyConnection", wanted: Where) -> dict[str, 
     return _first(
         con, f"SELECT * FROM verdict_of_record WHERE {' AND '.join(tests)} ORDER BY d365_key NULLS LAST LIMIT 1", values
     )
+
+
+def _group(con: "DuckDBPyConnection", key: str | None) -> list[dict[str, Any]]:
+    if not key:
+        return []
+    rows = con.execute(
+        f"""SELECT entity, salesforce_key, company, d365_key, label, verdict, salesforce_amount, d365_amount, currency
+FROM verdict_of_record WHERE group_key = $key ORDER BY salesforce_key, d365_key LIMIT {MOST_FOUND}""",
+        {"key": key},
+    )
+    names = [column[0] for column in rows.description]
+    return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 
 
 def _links(lake: Lake, con: "DuckDBPyConnection", wanted: Where) -> list[dict[str, Any]]:

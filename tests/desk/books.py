@@ -79,6 +79,7 @@ def a_verdict(number: int, **changes: Any) -> dict[str, Any]:
         "d365_lake_key": f"usmf|t-{key.lower()}",
         "d365_currency": "USD",
         "month": "2026-10",
+        "group_key": None,
     }
     return values | changes
 

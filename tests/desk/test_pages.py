@@ -190,6 +190,24 @@ def test_a_record_has_both_sides_and_ways_into_both_systems(desk: Served) -> Non
     assert "https://example.operations.dynamics.com/?cmp=usmf&amp;mi=SalesTableListPage" in page
 
 
+def test_a_record_of_a_group_shows_what_it_is_judged_together_with(desk: Served) -> None:
+    key = a_verdict(1)["salesforce_key"]
+    together = {"group_key": key, "label": "Split", "reason": "delivered as 2 orders"}
+    keep_verdicts(
+        desk.desk.lake,
+        a_verdict(1, d365_key="SO-60", d365_amount=Decimal("60.00"), **together),
+        a_verdict(1, d365_key="SO-40", d365_amount=Decimal("40.00"), salesforce_amount=None, **together),
+        a_verdict(2),
+    )
+
+    page = desk.get(f"/records/sales_order?salesforce={key}").text
+
+    judged_together = page.partition("Judged together")[2].partition("</section>")[0]
+    assert [text in judged_together for text in ("SO-60", "SO-40", "100.00", "60.00", "40.00")] == [True] * 5
+    assert a_verdict(2)["salesforce_key"] not in judged_together
+    assert "Judged together" not in desk.get(f"/records/sales_order?salesforce={a_verdict(2)['salesforce_key']}").text
+
+
 @pytest.mark.parametrize(
     "path",
     [
