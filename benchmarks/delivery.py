@@ -31,6 +31,7 @@ from sandbox.d365.store import Store
 from tieout.contract import Contract, load_contracts
 from tieout.odata import equals, json_body
 from tieout.order import order_write
+from tieout.secret import Secret
 from tieout.settings import D365Settings, contracts_folder
 
 LATENCIES_MS = (20, 50, 100)
@@ -220,7 +221,11 @@ def _ledger() -> Iterator[Ledger]:
 def _client(erp: Erp) -> Iterator[D365Client]:
     authority = f"{erp.tls_url}/{DEFAULT_TENANT_ID}"
     settings = D365Settings(
-        erp.url, DEFAULT_TENANT_ID, DEFAULT_CLIENT_ID, authority, client_secret=DEFAULT_CLIENT_SECRET
+        erp.url,
+        DEFAULT_TENANT_ID,
+        DEFAULT_CLIENT_ID,
+        authority,
+        secret=Secret.given("D365_CLIENT_SECRET", DEFAULT_CLIENT_SECRET),
     )
     with D365Client(settings, ca_bundle=erp.ca) as client:
         yield client

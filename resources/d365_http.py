@@ -117,8 +117,8 @@ class D365Http:
     def write(self, url: str, body: bytes, content_type: str) -> tuple[Answer | NoAnswer, int]:
         """The answer to one POST, sent once, and the calls that it took: who sends a create has to decide what its end means.
 
-        Only a refused token is followed by a second try, because a 401 comes before anything runs. Raises AuthenticationProblem when
-        that one is refused as well.
+        Only a refused token is followed by another try, because a 401 comes before anything runs. Raises AuthenticationProblem when a
+        fresh token, and a fresh secret if there is one, are refused as well.
         """
         headers = {
             "Content-Type": content_type,
@@ -186,13 +186,18 @@ class D365Http:
     def _signed_in(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None
     ) -> tuple[requests.Response, int]:
-        """One call, or two: the second with a fresh token where the first was refused for its token."""
+        """One call, or two or three: with a fresh token where it was refused for its token, and then with a fresh secret, if there is one."""
+        version = self._sign_in.secret.version
         response = self._call(method, url, headers, body)
         if response.status_code != 401:
             return response, 1
         response.close()
         self._sign_in.forget()
-        return self._call(method, url, headers, body), 2
+        response = self._call(method, url, headers, body)
+        if response.status_code != 401 or not self._sign_in.secret.renewed(since=version):
+            return response, 2
+        response.close()
+        return self._call(method, url, headers, body), 3
 
     def _nap(self, seconds: float) -> None:
         if seconds:  # what the server asked for is waited at the gate
@@ -226,6 +231,7 @@ class D365Http:
             return AuthenticationProblem(
                 f"D365 at {self.host} does not accept the application ({answer.message}). Register client {self._client_id} in D365 under "
                 "System administration > Setup > Microsoft Entra ID applications, and check that D365_URL is the environment's address."
+                f"{self._sign_in.secret.told()}"
             )
         return AuthenticationProblem(
             f"D365 at {self.host} does not allow this ({answer.message}). Give the user of client {self._client_id} a role for the entity."

@@ -1,13 +1,17 @@
 """Signing in to Microsoft Entra as an application: a token for D365, by secret or by certificate."""
 
 import re
+import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
+from resources.client_certificate import credential_of
+from resources.secrets import HeldSecret, ReadSecret, read_secret
 from resources.web_session import session_for
 from tieout.errors import AuthenticationProblem, ConfigurationError, SourceUnavailable
 from tieout.settings import D365Settings
@@ -30,30 +34,50 @@ _ADVICE = {
 class EntraSignIn:
     """Tokens for one D365 environment, kept by msal until shortly before they end."""
 
-    def __init__(self, settings: D365Settings, ca_bundle: Path | None = None) -> None:
+    def __init__(
+        self, settings: D365Settings, ca_bundle: Path | None = None, *, read: ReadSecret | None = None
+    ) -> None:
         self._settings = settings
         self._host = urlsplit(settings.authority_url).hostname or settings.authority_url
         self._http = session_for(settings.authority_url, ca_bundle)
+        self.secret = HeldSecret(settings.secret, read or partial(read_secret, ca_bundle=ca_bundle))
+        self._lock = threading.Lock()
         self._app: Any = None
+        self._version_of_app = 0
 
     def token(self) -> str:
-        """A token that is valid now. Raises AuthenticationProblem with what to do, or SourceUnavailable."""
-        try:
-            if self._app is None:
-                self._app = self._application()
-            answer = self._app.acquire_token_for_client(scopes=[f"{self._settings.url}/.default"])
-        except requests.RequestException as error:
-            raise SourceUnavailable(
-                f"Entra at {self._host} cannot be reached ({_kind_of(error)}). Check D365_AUTHORITY_URL and the network."
-            ) from None
+        """A token that is valid now. A refusal is followed by one fresh read of the secret, and by another try where it has changed.
+
+        Raises AuthenticationProblem with what to do, ConfigurationError or SourceUnavailable.
+        """
+        version = self.secret.version
+        answer = self._asked()
+        if "access_token" not in answer and self.secret.renewed(since=version):
+            answer = self._asked()
         if "access_token" not in answer:
             raise AuthenticationProblem(self._refusal(answer))
         return str(answer["access_token"])
 
     def forget(self) -> None:
         """Drop the kept tokens, because D365 refused one."""
-        if self._app is not None:
-            self._app.remove_tokens_for_client()
+        with self._lock:
+            if self._app is not None:
+                self._app.remove_tokens_for_client()
+
+    def _asked(self) -> Mapping[str, object]:
+        try:
+            with self._lock:
+                # The application keeps its credential and its tokens: another secret needs another application.
+                if self._app is None or self._version_of_app != self.secret.version:
+                    self._version_of_app = self.secret.version
+                    self._app = self._application()
+                app = self._app
+            answer: Mapping[str, object] = app.acquire_token_for_client(scopes=[f"{self._settings.url}/.default"])
+        except requests.RequestException as error:
+            raise SourceUnavailable(
+                f"Entra at {self._host} cannot be reached ({_kind_of(error)}). Check D365_AUTHORITY_URL and the network."
+            ) from None
+        return answer
 
     def close(self) -> None:
         """Close the connections."""
@@ -82,19 +106,15 @@ class EntraSignIn:
             ) from error
 
     def _credential(self) -> str | dict[str, str]:
-        file = self._settings.certificate_file
-        if file is None:
-            return self._settings.client_secret
-        try:
-            return {"private_key": file.read_text(), "thumbprint": self._settings.certificate_thumbprint}
-        except OSError as error:
-            raise ConfigurationError(f"D365_CERTIFICATE_FILE {file} cannot be read ({error.strerror}).") from error
+        if not self._settings.by_certificate:
+            return self.secret.value()
+        return credential_of(self.secret.value(), self._settings.secret, self._settings.certificate_thumbprint)
 
     def _refusal(self, answer: Mapping[str, object]) -> str:
         description = str(answer.get("error_description") or answer.get("error") or "no reason given")
         code = next(iter(_CODE.findall(description)), str(answer.get("error")))
         advice = _ADVICE.get(code) or description.splitlines()[0]
-        return f"Entra at {self._host} refuses the sign-in of client {self._settings.client_id}: {code}. {advice}"
+        return f"Entra at {self._host} refuses the sign-in of client {self._settings.client_id}: {code}. {advice}{self.secret.told()}"
 
 
 def _kind_of(error: requests.RequestException) -> str:

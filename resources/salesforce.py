@@ -15,6 +15,7 @@ from typing import Any
 from resources.salesforce_pages import bulk_pages, rest_pages
 from resources.salesforce_session import SalesforceSession
 from resources.salesforce_transport import Quota
+from resources.secrets import ReadSecret
 from tieout.budget import Budget
 from tieout.contract import Table
 from tieout.errors import RequestRefused
@@ -62,8 +63,11 @@ class SalesforceClient:
         sleep: Callable[[float], None] = time.sleep,
         budget: Budget | None = None,
         wait_file: Path | None = None,
+        read: ReadSecret | None = None,
     ) -> None:
-        self._session = SalesforceSession(settings, ca_bundle, sleep=sleep, budget=budget, wait_file=wait_file)
+        self._session = SalesforceSession(
+            settings, ca_bundle, sleep=sleep, budget=budget, wait_file=wait_file, read=read
+        )
         self.url = settings.instance_url
 
     def __enter__(self) -> "SalesforceClient":

@@ -18,6 +18,7 @@ import tenacity
 import urllib3
 
 from resources.salesforce_transport import PassingError, SalesforceTransport, words_of
+from resources.secrets import HeldSecret, ReadSecret, read_secret
 from tieout.budget import Budget
 from tieout.errors import AuthenticationProblem, ConfigurationError, RequestRefused, SourceUnavailable
 from tieout.settings import SalesforceSettings
@@ -67,8 +68,11 @@ class SalesforceSession:
         sleep: Callable[[float], None] = time.sleep,
         budget: Budget | None = None,
         wait_file: Path | None = None,
+        read: ReadSecret | None = None,
     ) -> None:
         self._settings = settings
+        self._secret = HeldSecret(settings.secret, read or partial(read_secret, ca_bundle=ca_bundle))
+        self._version_of_session = 0
         self.sleep = sleep
         self.transport = SalesforceTransport(
             settings.instance_url, ca_bundle, sleep=sleep, budget=budget, wait_file=wait_file
@@ -148,13 +152,33 @@ class SalesforceSession:
         self.transport.close()
 
     def _sign_in(self) -> tuple[str, str]:
-        """A new token, and the host as the library wants it."""
-        if self.transport.logins_in_a_row >= LOGINS_IN_A_ROW:
-            # Some calls of the library would sign in for ever where every token is refused.
-            raise AuthenticationProblem(
-                f"Salesforce at {self._settings.instance_url} gave {LOGINS_IN_A_ROW} sessions and refused both at once "
-                "(INVALID_SESSION_ID). Check the session settings of the app's run-as user, such as allowed IP addresses."
-            )
+        """A new token, and the host as the library wants it. After a refusal the secret is read again once, and tried if it has changed."""
+        self._check_that_sessions_are_accepted()
+        version = self._secret.version
+        said = self._asked_for_token()
+        if "access_token" not in said and self._secret.renewed(since=version):
+            said = self._asked_for_token()
+        if "access_token" not in said:
+            raise AuthenticationProblem(self._refusal_of_sign_in(said))
+        self._version_of_session = self._secret.version
+        self.transport.logins_in_a_row += 1
+        return str(said["access_token"]), self._settings.instance_url.split("://", 1)[1]
+
+    def _check_that_sessions_are_accepted(self) -> None:
+        in_a_row = self.transport.logins_in_a_row
+        if in_a_row < LOGINS_IN_A_ROW:
+            return
+        if in_a_row == LOGINS_IN_A_ROW and self._secret.renewed(since=self._version_of_session):
+            return
+        # Some calls of the library would sign in for ever where every token is refused.
+        raise AuthenticationProblem(
+            f"Salesforce at {self._settings.instance_url} gave {in_a_row} sessions and refused {'both' if in_a_row == 2 else 'all'} at once "
+            "(INVALID_SESSION_ID). Check the session settings of the app's run-as user, such as allowed IP addresses."
+            f"{self._secret.told()}"
+        )
+
+    def _asked_for_token(self) -> Mapping[str, object]:
+        """What the token endpoint says: an object with `access_token`, or with `error`."""
         form, credentials = self._grant()
         answer = self.transport.post(
             f"{self._settings.instance_url}/services/oauth2/token", data=form, auth=credentials
@@ -163,16 +187,15 @@ class SalesforceSession:
             said = answer.json()
         except requests.JSONDecodeError as problem:
             raise self._not_a_salesforce() from problem
-        if answer.status_code != 200 or "access_token" not in said:
-            raise AuthenticationProblem(self._refusal_of_sign_in(said))
-        self.transport.logins_in_a_row += 1
-        return str(said["access_token"]), self._settings.instance_url.split("://", 1)[1]
+        if answer.status_code != 200:
+            said.pop("access_token", None)
+        return dict(said)
 
     def _grant(self) -> tuple[dict[str, str], tuple[str, str] | None]:
         """Form and basic credentials of the token request."""
-        settings = self._settings
-        if settings.private_key_file is None:
-            return {"grant_type": "client_credentials"}, (settings.client_id, settings.client_secret)
+        settings, secret = self._settings, self._secret.value()
+        if not settings.username:
+            return {"grant_type": "client_credentials"}, (settings.client_id, secret)
         claims = {
             "iss": settings.client_id,
             "sub": settings.username,
@@ -180,15 +203,12 @@ class SalesforceSession:
             "exp": int(time.time()) + _ASSERTION_LIFE_S,
         }
         try:
-            assertion = jwt.encode(claims, settings.private_key_file.read_text(), algorithm="RS256")
-        except OSError as problem:
+            assertion = jwt.encode(claims, secret, algorithm="RS256")
+        except (jwt.InvalidKeyError, ValueError, TypeError):
+            # Not `from`: such errors may repeat a part of the key.
             raise ConfigurationError(
-                f"SALESFORCE_PRIVATE_KEY_FILE {settings.private_key_file} cannot be read ({problem.strerror})."
-            ) from problem
-        except (jwt.InvalidKeyError, ValueError, TypeError) as problem:
-            raise ConfigurationError(
-                f"SALESFORCE_PRIVATE_KEY_FILE {settings.private_key_file} holds no RSA key in PEM form, or one with a password."
-            ) from problem
+                f"{settings.secret} holds no RSA key in PEM form, or one with a password."
+            ) from None
         return {"grant_type": _JWT_GRANT, "assertion": assertion}, None
 
     def _refusal_of_sign_in(self, said: Mapping[str, object]) -> str:
@@ -197,7 +217,7 @@ class SalesforceSession:
             "Check SALESFORCE_CLIENT_ID, SALESFORCE_CLIENT_SECRET (or the JWT key), and the run-as user of the app."
         )
         advice = next((text for words, text in _ADVICE.items() if words in description), otherwise)
-        return f"Salesforce at {self._settings.instance_url} refuses the sign-in: {error} ({description}). {advice}"
+        return f"Salesforce at {self._settings.instance_url} refuses the sign-in: {error} ({description}). {advice}{self._secret.told()}"
 
     def _refuse(self, refusal: "SalesforceError") -> NoReturn:
         code, words = words_of(refusal.content)

@@ -8,6 +8,7 @@ from typing import overload
 from urllib.parse import urlsplit
 
 from tieout.errors import ConfigurationError
+from tieout.secret import Secret, secret_from
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -15,27 +16,29 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 @dataclass(frozen=True, slots=True)
 class SalesforceSettings:
-    """How Salesforce is reached. Client credentials, or a JWT key with the user it stands for."""
+    """How Salesforce is reached: `secret` is the client secret, or with `username` the RSA key (PEM) of a JWT in that user's name."""
 
     instance_url: str
     client_id: str
-    client_secret: str = field(default="", repr=False)
+    secret: Secret
     username: str = ""
-    private_key_file: Path | None = None
     audience: str = "https://login.salesforce.com"
     api_version: str = "62.0"
 
 
 @dataclass(frozen=True, slots=True)
 class D365Settings:
-    """How D365 is reached. A secret, or a certificate (PEM with key) and its thumbprint."""
+    """How D365 is reached: `secret` is the client secret, or where `by_certificate` the private key, with or without its certificate.
+
+    The thumbprint (SHA-1, hexadecimal) is needed for a key without its certificate only.
+    """
 
     url: str
     tenant_id: str
     client_id: str
     authority_url: str
-    client_secret: str = field(default="", repr=False)
-    certificate_file: Path | None = None
+    secret: Secret
+    by_certificate: bool = False
     certificate_thumbprint: str = ""
 
 
@@ -44,7 +47,7 @@ class Settings:
     """The whole configuration. `salesforce` or `d365` is `None` where no tenant is set: the sandbox is used then."""
 
     home: Path
-    database_url: str | None
+    database_url: str | None = field(repr=False)
     lake_url: str
     contracts: Path
     salesforce: SalesforceSettings | None
@@ -129,16 +132,18 @@ def _salesforce(env: Mapping[str, str], problems: list[str]) -> SalesforceSettin
         return None
     _check_url("SALESFORCE_INSTANCE_URL", url, problems)
     _require(env, "SALESFORCE_INSTANCE_URL", ["SALESFORCE_CLIENT_ID"], problems)
-    if "SALESFORCE_PRIVATE_KEY_FILE" in env:
-        _require(env, "SALESFORCE_PRIVATE_KEY_FILE", ["SALESFORCE_USERNAME"], problems)
-    else:
+    wrong_so_far = len(problems)
+    key = secret_from(env, "SALESFORCE_PRIVATE_KEY", "SALESFORCE_PRIVATE_KEY_FILE", problems)
+    secret = key or secret_from(env, "SALESFORCE_CLIENT_SECRET", "SALESFORCE_CLIENT_SECRET_FILE", problems)
+    if key is not None:
+        _require(env, key.variable, ["SALESFORCE_USERNAME"], problems)
+    elif secret is None and len(problems) == wrong_so_far:
         _require(env, "SALESFORCE_INSTANCE_URL", ["SALESFORCE_CLIENT_SECRET"], problems)
     return SalesforceSettings(
         instance_url=url.rstrip("/"),
         client_id=env.get("SALESFORCE_CLIENT_ID", ""),
-        client_secret=env.get("SALESFORCE_CLIENT_SECRET", ""),
-        username=env.get("SALESFORCE_USERNAME", ""),
-        private_key_file=Path(env["SALESFORCE_PRIVATE_KEY_FILE"]) if "SALESFORCE_PRIVATE_KEY_FILE" in env else None,
+        secret=secret or Secret.given("SALESFORCE_CLIENT_SECRET", ""),
+        username=env.get("SALESFORCE_USERNAME", "") if key else "",
         audience=env.get("SALESFORCE_AUDIENCE", "https://login.salesforce.com"),
         api_version=env.get("SALESFORCE_API_VERSION", "62.0"),
     )
@@ -153,9 +158,10 @@ def _d365(env: Mapping[str, str], problems: list[str]) -> D365Settings | None:
         return None
     _check_url("D365_URL", url, problems)
     _require(env, "D365_URL", ["D365_TENANT_ID", "D365_CLIENT_ID"], problems)
-    if "D365_CERTIFICATE_FILE" in env:
-        _require(env, "D365_CERTIFICATE_FILE", ["D365_CERTIFICATE_THUMBPRINT"], problems)
-    else:
+    wrong_so_far = len(problems)
+    certificate = secret_from(env, "D365_CERTIFICATE", "D365_CERTIFICATE_FILE", problems)
+    secret = certificate or secret_from(env, "D365_CLIENT_SECRET", "D365_CLIENT_SECRET_FILE", problems)
+    if secret is None and len(problems) == wrong_so_far:
         _require(env, "D365_URL", ["D365_CLIENT_SECRET"], problems)
     tenant = env.get("D365_TENANT_ID", "")
     return D365Settings(
@@ -164,8 +170,8 @@ def _d365(env: Mapping[str, str], problems: list[str]) -> D365Settings | None:
         tenant_id=tenant,
         client_id=env.get("D365_CLIENT_ID", ""),
         authority_url=env.get("D365_AUTHORITY_URL", f"https://login.microsoftonline.com/{tenant}"),
-        client_secret=env.get("D365_CLIENT_SECRET", ""),
-        certificate_file=Path(env["D365_CERTIFICATE_FILE"]) if "D365_CERTIFICATE_FILE" in env else None,
+        secret=secret or Secret.given("D365_CLIENT_SECRET", ""),
+        by_certificate=certificate is not None,
         certificate_thumbprint=env.get("D365_CERTIFICATE_THUMBPRINT", ""),
     )
 

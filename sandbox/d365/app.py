@@ -53,6 +53,7 @@ SWITCHES = {
     "long_text": REFUSE,
     "write_error_status": 400,
     "token_lifetime_s": 0,
+    "client_secret": "",
     "forbidden_sets": [],
 }
 """Behaviours that vary between environments or are not known of the real system, with their defaults."""

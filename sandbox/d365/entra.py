@@ -178,7 +178,7 @@ class Entra:
                 "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
                 401,
             )
-        elif not secrets.compare_digest(secret.encode(), self._credentials.client_secret.encode()):
+        elif not secrets.compare_digest(secret.encode(), self._client_secret().encode()):
             raise _SignInError(
                 "invalid_client",
                 7000215,
@@ -186,6 +186,10 @@ class Entra:
                 f"not the client secret ID, for a secret added to app '{client_id}'.",
                 401,
             )
+
+    def _client_secret(self) -> str:
+        """The secret that the app has been given since, by the switch, or the one of the environment."""
+        return str(self._switches["client_secret"]) or self._credentials.client_secret
 
     def _check_assertion(self, form: Mapping[str, str], request: Request) -> None:
         if form.get("client_assertion_type") != ASSERTION_TYPE or not self._certificate_file.exists():

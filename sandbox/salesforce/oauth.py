@@ -85,7 +85,7 @@ def _check_client(org: Org, fields: Mapping[str, str], headers: Mapping[str, str
     client_id, secret = _client_of(fields, headers)
     if client_id != org.credentials.client_id:
         raise TokenRefused("invalid_client_id", "client identifier invalid")
-    if secret != org.credentials.client_secret:
+    if secret != org.client_secret:
         raise TokenRefused("invalid_client", "invalid client credentials")
 
 

@@ -26,6 +26,7 @@ SWITCHES: Mapping[str, Any] = {
     "daily_api_limit": 115_000,
     "hidden_fields": [],  # field-level security: ["Account.ERP_Number__c"]
     "session_timeout_s": 7200,
+    "client_secret": "",  # the secret that the app has been given since; "" leaves it SANDBOX_CLIENT_SECRET
     "jwt_public_key": "",  # PEM of the key or certificate that JWT assertions are checked with
     "bulk_in_progress_polls": 1,
     "bulk_page_rows": 50_000,  # rows of a result page when the caller names no maxRecords
@@ -51,6 +52,11 @@ class Org:
     def objects(self) -> Mapping[str, SObject]:
         """What the running user may see, by lower-case name."""
         return visible_objects(self.switches["hidden_fields"])
+
+    @property
+    def client_secret(self) -> str:
+        """What the app has to send."""
+        return str(self.switches["client_secret"]) or self.credentials.client_secret
 
     def now(self) -> datetime:
         """The present instant in whole seconds, as records are stamped."""

@@ -20,6 +20,7 @@ from sandbox.d365.store import Store
 from tests.conftest import PROJECT
 from tests.d365_client.gateway import Gateway
 from tieout.budget import Budget
+from tieout.secret import Secret
 from tieout.settings import D365Settings
 
 
@@ -143,7 +144,7 @@ def settings(sandbox: Sandbox) -> D365Settings:
         url=sandbox.url,
         tenant_id=DEFAULT_TENANT_ID,
         client_id=DEFAULT_CLIENT_ID,
-        client_secret=DEFAULT_CLIENT_SECRET,
+        secret=Secret.given("D365_CLIENT_SECRET", DEFAULT_CLIENT_SECRET),
         authority_url=f"{sandbox.tls_url}/{DEFAULT_TENANT_ID}",
     )
 

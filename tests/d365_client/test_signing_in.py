@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from resources.d365 import D365Client
 from tests.d365_client.conftest import Sandbox
 from tieout.errors import AuthenticationProblem, ConfigurationError, SourceUnavailable
+from tieout.secret import Secret
 from tieout.settings import D365Settings
 
 
@@ -41,13 +42,18 @@ def a_certificate(folder: Path) -> tuple[Path, bytes, str]:
     return file, pem, certificate.fingerprint(hashes.SHA1()).hex()
 
 
+def by_certificate(file: Path) -> dict[str, object]:
+    """Settings of a sign-in with the key in a file."""
+    return {"secret": Secret.in_file("D365_CERTIFICATE_FILE", str(file)), "by_certificate": True}
+
+
 def test_a_registered_certificate_signs_in(
     open_client: Callable[..., D365Client], sandbox: Sandbox, tmp_path: Path
 ) -> None:
     file, pem, thumbprint = a_certificate(tmp_path)
     assert requests.post(f"{sandbox.url}/_sandbox/certificate", data=pem, timeout=30).status_code == 200
 
-    client = open_client(client_secret="", certificate_file=file, certificate_thumbprint=thumbprint)
+    client = open_client(**by_certificate(file), certificate_thumbprint=thumbprint)
 
     assert client.count("CustomersV3") > 0
 
@@ -61,19 +67,19 @@ def test_a_certificate_that_is_not_registered_is_told(
     file, _, thumbprint = a_certificate(tmp_path)
 
     with pytest.raises(AuthenticationProblem, match=r"AADSTS700027\. The certificate is not accepted"):
-        open_client(client_secret="", certificate_file=file, certificate_thumbprint=thumbprint).count("CustomersV3")
+        open_client(**by_certificate(file), certificate_thumbprint=thumbprint).count("CustomersV3")
 
 
 def test_a_certificate_file_that_is_missing_is_named(open_client: Callable[..., D365Client], tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"D365_CERTIFICATE_FILE .*none\.pem cannot be read"):
-        open_client(certificate_file=tmp_path / "none.pem").count("CustomersV3")
+        open_client(**by_certificate(tmp_path / "none.pem")).count("CustomersV3")
 
 
 def test_a_wrong_secret_is_told_with_its_code_and_without_the_secret(open_client: Callable[..., D365Client]) -> None:
     with pytest.raises(
         AuthenticationProblem, match=r"AADSTS7000215\. The secret is wrong.*D365_CLIENT_SECRET"
     ) as problem:
-        open_client(client_secret="canary-secret").count("CustomersV3")
+        open_client(secret=Secret.given("D365_CLIENT_SECRET", "canary-secret")).count("CustomersV3")
 
     assert "canary-secret" not in str(problem.value)
 

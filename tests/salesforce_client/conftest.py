@@ -10,6 +10,7 @@ import pytest
 from resources.salesforce import SalesforceClient
 from sandbox.salesforce.store import FILE_NAME, Store
 from tests.sandbox_salesforce.running_org import CLIENT, Sandbox, start_sandbox
+from tieout.secret import Secret
 from tieout.settings import SalesforceSettings
 
 PRODUCTS = 10_200
@@ -40,7 +41,9 @@ def org(running: Sandbox) -> Iterator[Sandbox]:
 @pytest.fixture
 def settings(org: Sandbox) -> SalesforceSettings:
     client_id, secret = CLIENT
-    return SalesforceSettings(instance_url=org.url, client_id=client_id, client_secret=secret)
+    return SalesforceSettings(
+        instance_url=org.url, client_id=client_id, secret=Secret.given("SALESFORCE_CLIENT_SECRET", secret)
+    )
 
 
 @pytest.fixture

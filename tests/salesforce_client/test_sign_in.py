@@ -11,9 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from resources.salesforce import SalesforceClient
 from tests.sandbox_salesforce.running_org import Sandbox
 from tieout.errors import AuthenticationProblem, ConfigurationError, SourceUnavailable
+from tieout.secret import Secret
 
 MakeClient = Callable[..., SalesforceClient]
 EXPIRED = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
+
+
+def in_file(file: Path) -> Secret:
+    return Secret.in_file("SALESFORCE_PRIVATE_KEY_FILE", str(file))
 
 
 def sign_ins(org: Sandbox, after: int) -> int:
@@ -52,7 +57,7 @@ def test_a_key_opens_the_door(org: Sandbox, client_for: MakeClient, tmp_path: Pa
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     org.control("settings", jwt_public_key=public.decode())
 
-    client = client_for(client_secret="", username="integration@example.com", private_key_file=file)
+    client = client_for(username="integration@example.com", secret=in_file(file))
 
     assert client.describe("Account")["name"] == "Account"
 
@@ -66,7 +71,7 @@ def test_a_key_file_that_cannot_be_used_is_named(client_for: MakeClient, tmp_pat
     with pytest.raises(
         ConfigurationError, match=r"SALESFORCE_PRIVATE_KEY_FILE .*key\.pem (cannot be read|holds no RSA)"
     ):
-        client_for(username="integration@example.com", private_key_file=file).describe("Account")
+        client_for(username="integration@example.com", secret=in_file(file)).describe("Account")
 
 
 def test_a_wrong_secret_is_told_in_salesforces_words_with_the_variable_to_check(
@@ -75,7 +80,7 @@ def test_a_wrong_secret_is_told_in_salesforces_words_with_the_variable_to_check(
     before = org.journal_end()
 
     with pytest.raises(AuthenticationProblem) as refused:
-        client_for(client_secret="swordfish").describe("Account")
+        client_for(secret=Secret.given("SALESFORCE_CLIENT_SECRET", "swordfish")).describe("Account")
 
     assert "invalid_client (invalid client credentials). Check SALESFORCE_CLIENT_SECRET." in str(refused.value)
     assert "swordfish" not in str(refused.value)
