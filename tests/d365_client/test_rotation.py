@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_threads_that_meet_a_rotation_together_all_go_on(client: D365Client, san
 
 
 def test_a_401_that_fresh_tokens_do_not_cure_is_followed_by_one_fresh_read(
-    client: D365Client, sandbox: Sandbox, file: Path
+    client: D365Client, sandbox: Sandbox
 ) -> None:
     sandbox.fault("refuse", status=401, times=9, path="/data")
     before = sandbox.position()
@@ -131,21 +132,14 @@ def test_a_401_that_fresh_tokens_do_not_cure_is_followed_by_one_fresh_read(
     asked = [entry for entry in sandbox.journal(before, phase="asked") if entry["path"].startswith("/data")]
     assert len(asked) == 2
 
-    file.write_text(f"{OLD} ")  # another one, as far as anybody can tell
-    with pytest.raises(AuthenticationProblem):
-        client.count("CustomersV3")
 
-
-def test_a_401_ends_with_the_secret_that_is_there_by_then(client: D365Client, sandbox: Sandbox, file: Path) -> None:
+def test_a_401_that_fresh_tokens_do_not_cure_ends_with_a_new_secret(
+    client: D365Client, sandbox: Sandbox, file: Path
+) -> None:
     sandbox.fault("refuse", status=401, times=2, path="/data")
-    sandbox.post("settings", {"client_secret": OLD})
-    file.write_text(f"{OLD}")
-    before = sandbox.position()
+    sandbox.post("settings", {"client_secret": NEW})
+    file.write_text(NEW)
 
-    with pytest.raises(AuthenticationProblem):
-        client.count("CustomersV3")
-
-    assert sign_ins(sandbox, before) == 1
     assert client.count("CustomersV3") > 0
 
 
@@ -168,8 +162,6 @@ def test_a_key_vault_that_has_the_new_secret_is_read_again(
 
 
 def with_secret(settings: D365Settings, secret: Secret) -> D365Settings:
-    from dataclasses import replace
-
     return replace(settings, secret=secret)
 
 

@@ -82,7 +82,7 @@ def test_sessions_that_are_refused_at_once_are_followed_by_one_fresh_read(
     org.control("settings", client_secret=NEW)
     file.write_text(NEW)
 
-    with pytest.raises(AuthenticationProblem, match="refused .* at once .*was read again"):
+    with pytest.raises(AuthenticationProblem, match=r"refused .* at once .*was read again"):
         client.describe("Account")
 
     assert sign_ins(org, before) <= 3

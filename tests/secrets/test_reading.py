@@ -95,7 +95,7 @@ def test_what_a_vault_refuses_is_told_with_the_variable_and_the_way_out(
 def test_a_vault_that_is_not_trusted_or_not_there_is_unavailable(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)  # between the repeats of the library
 
-    with pytest.raises(SourceUnavailable, match="^D365_CLIENT_SECRET .* cannot be reached"):
+    with pytest.raises(SourceUnavailable, match=r"^D365_CLIENT_SECRET .* cannot be reached"):
         read_secret(in_vault(vault), credential=StaticCredential())
 
 
@@ -110,7 +110,7 @@ def test_missing_packages_name_the_extra(vault: Vault, monkeypatch: pytest.Monke
         return importing(name, *args, **more)
 
     monkeypatch.setattr(builtins, "__import__", without_azure)
-    with pytest.raises(ConfigurationError, match="D365_CLIENT_SECRET refers to Azure Key Vault.* extra `azure`"):
+    with pytest.raises(ConfigurationError, match=r"D365_CLIENT_SECRET refers to Azure Key Vault.* extra `azure`"):
         read_secret(in_vault(vault), credential=StaticCredential())
 
 
