@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from tieout.errors import ConfigurationError
+from tieout.secret import Secret, secret_from
 
 SignIn = Literal["local", "header", "entra"]
 """`local`: whoever is at this machine. `header`: a reverse proxy says who it is. `entra`: people sign in with Microsoft Entra."""
@@ -16,9 +17,9 @@ EVERYONE = "*"
 NEEDED_BY_ENTRA = (
     "TIEOUT_DESK_TENANT_ID",
     "TIEOUT_DESK_CLIENT_ID",
-    "TIEOUT_DESK_CLIENT_SECRET",
     "TIEOUT_DESK_URL",
 )
+NO_SECRET = Secret.given("TIEOUT_DESK_CLIENT_SECRET", "")
 ANALYST_ROLE = "Tieout.Analyst"
 """Value of the app role in Entra that makes somebody an analyst; TIEOUT_DESK_ANALYSTS may name people beside it."""
 
@@ -35,7 +36,7 @@ class DeskSettings:
     tenant_id: str = ""
     client_id: str = ""
     authority_url: str = ""
-    client_secret: str = field(default="", repr=False)
+    client_secret: Secret = NO_SECRET
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "DeskSettings":
@@ -58,12 +59,12 @@ class DeskSettings:
         address = env.get("TIEOUT_DESK_URL", "").rstrip("/")
         if address and (urlsplit(address).scheme not in {"http", "https"} or not urlsplit(address).hostname):
             problems.append(f"TIEOUT_DESK_URL is {address!r}. Write it as https://desk.example.com.")
+        secret = secret_from(env, "TIEOUT_DESK_CLIENT_SECRET", "TIEOUT_DESK_CLIENT_SECRET_FILE", problems)
         if sign_in == "entra":
-            problems += [
-                f"TIEOUT_DESK_SIGN_IN is entra, {name} is not set. Set it."
-                for name in NEEDED_BY_ENTRA
-                if name not in env
-            ]
+            missing = [name for name in NEEDED_BY_ENTRA if name not in env]
+            if secret is None and not problems:
+                missing.append(NO_SECRET.variable)
+            problems += [f"TIEOUT_DESK_SIGN_IN is entra, {name} is not set. Set it." for name in missing]
         if problems:
             raise ConfigurationError(" ".join(problems))
         tenant = env.get("TIEOUT_DESK_TENANT_ID", "")
@@ -78,5 +79,5 @@ class DeskSettings:
             authority_url=env.get(
                 "TIEOUT_DESK_AUTHORITY_URL", f"https://login.microsoftonline.com/{tenant}/v2.0"
             ).rstrip("/"),
-            client_secret=env.get("TIEOUT_DESK_CLIENT_SECRET", ""),
+            client_secret=secret or NO_SECRET,
         )

@@ -8,7 +8,7 @@ from typing import overload
 from urllib.parse import urlsplit
 
 from tieout.errors import ConfigurationError
-from tieout.secret import Secret, secret_from
+from tieout.secret import Place, Secret, secret_from
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -70,7 +70,7 @@ class Settings:
         home = Path(env.get("TIEOUT_HOME", str(PROJECT_ROOT / ".tieout"))).expanduser().resolve()
         settings = cls(
             home=home,
-            database_url=_database_url(env.get("TIEOUT_DATABASE_URL"), problems),
+            database_url=_database_url(env, problems),
             lake_url=env.get("TIEOUT_LAKE_URL", str(home / "lake")),
             contracts=contracts_folder(env),
             salesforce=_salesforce(env, problems),
@@ -108,9 +108,21 @@ def is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in _LOOPBACK
 
 
-def _database_url(url: str | None, problems: list[str]) -> str | None:
-    if url is None:
+def _database_url(env: Mapping[str, str], problems: list[str]) -> str | None:
+    """The address holds a password, so it may come from a file, too. It is read once: connections are made anew only by a restart."""
+    reference = secret_from(env, "TIEOUT_DATABASE_URL", "TIEOUT_DATABASE_URL_FILE", problems)
+    if reference is None:
         return None
+    if reference.place is Place.KEY_VAULT:
+        problems.append("TIEOUT_DATABASE_URL cannot be in Key Vault. Let the platform mount it as a file.")
+        return None
+    url = reference.value
+    if reference.place is Place.FILE:
+        try:
+            url = Path(reference.where).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            problems.append(f"{reference} cannot be read.")
+            return None
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
         problems.append(

@@ -70,6 +70,8 @@ def start_embedded(settings: Settings, *, seed: str | None, say: Callable[[str],
         **dagster_instance.environment(home, database_url),
     }
     os.environ.update(environment)
+    # The address that it holds is now in TIEOUT_DATABASE_URL, for every process that is started from here.
+    os.environ.pop("TIEOUT_DATABASE_URL_FILE", None)
     return Embedded(
         Settings.from_environment(), environment, tuple(services.values()), tuple(started), started_postgres
     )

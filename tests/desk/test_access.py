@@ -23,6 +23,7 @@ from resources.ledger import Ledger
 from tests.desk.books import Served, a_break, free_port, keep_breaks, served
 from tieout.contract import Contracts
 from tieout.errors import ConfigurationError
+from tieout.secret import Secret
 
 ASSIGN = {"identity": "b1", "action": "assign", "owner": "ann"}
 
@@ -118,8 +119,10 @@ class TestEntra:
     def signed_in_as(self, tmp_path: Path, ledger: Ledger, contracts: Contracts) -> Iterator[Any]:
         with contextlib.ExitStack() as stack:
             provider = stack.enter_context(an_openid_provider())
+            (tmp_path / "secret").write_text("s3cret")
 
             def start(**claims: Any) -> tuple[Served, requests.Session, requests.Response]:
+                provider.secret = claims.pop("_secret", "s3cret")
                 provider.claims = claims
                 settings = DeskSettings(
                     "entra",
@@ -127,7 +130,7 @@ class TestEntra:
                     address="http://127.0.0.1:0",
                     tenant_id="t",
                     client_id="desk",
-                    client_secret="s3cret",
+                    client_secret=Secret.in_file("TIEOUT_DESK_CLIENT_SECRET_FILE", str(tmp_path / "secret")),
                     authority_url=provider.address,
                 )
                 desk = stack.enter_context(served_at_its_own_address(tmp_path / "lake", ledger, contracts, settings))
@@ -153,6 +156,18 @@ class TestEntra:
 
         assert "reads only" in page.text
 
+    def test_a_secret_that_was_rotated_in_its_file_signs_in_without_a_restart(
+        self, signed_in_as: Any, tmp_path: Path
+    ) -> None:
+        desk, session, page = signed_in_as(preferred_username="ann@example.com", _secret="rotated")
+        assert page.status_code == 403, "the desk was started with the secret that is still in its file"
+
+        (tmp_path / "secret").write_text("rotated")
+        page = session.get(f"{desk.address}/breaks", timeout=30)
+
+        assert page.url == f"{desk.address}/breaks"
+        assert "ann@example.com" in page.text
+
     def test_a_forged_id_token_signs_nobody_in(self, signed_in_as: Any) -> None:
         _, _, page = signed_in_as(preferred_username="eve@example.com", _forged=True)
 
@@ -169,7 +184,7 @@ class TestEntra:
 
 class TestSettings:
     def test_entra_names_everything_that_is_missing(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"TENANT_ID.*CLIENT_ID.*CLIENT_SECRET.*TIEOUT_DESK_URL"):
+        with pytest.raises(ConfigurationError, match=r"TENANT_ID.*CLIENT_ID.*TIEOUT_DESK_URL.*CLIENT_SECRET"):
             DeskSettings.from_environment({"TIEOUT_DESK_SIGN_IN": "entra"})
 
     def test_behind_a_proxy_nobody_decides_until_somebody_is_named(self) -> None:
@@ -185,7 +200,7 @@ class TestSettings:
             DeskSettings.from_environment({f"TIEOUT_DESK_{name}": value})
 
     def test_the_secret_is_in_no_representation(self) -> None:
-        assert "s3cret" not in repr(DeskSettings(client_secret="s3cret"))
+        assert "s3cret" not in repr(DeskSettings(client_secret=Secret.given("TIEOUT_DESK_CLIENT_SECRET", "s3cret")))
 
 
 @contextlib.contextmanager
@@ -203,6 +218,7 @@ class Provider(ThreadingHTTPServer):
 
     claims: dict[str, Any]
     address: str
+    secret: str
 
 
 @contextlib.contextmanager
@@ -244,6 +260,12 @@ def an_openid_provider() -> Iterator[Provider]:
             )
             if challenge != asked.get("code_challenge") or form["redirect_uri"] != asked["redirect_uri"]:
                 self.answer({"error": "invalid_grant"}, 400)
+                return
+            basic = base64.b64encode(f"desk:{server.secret}".encode()).decode()
+            if self.headers["authorization"] != f"Basic {basic}":
+                self.answer(
+                    {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret."}, 401
+                )
                 return
             now = int(time.time())
             claims = {

@@ -20,6 +20,7 @@ PAGES = [
         "CHANGELOG.md",
         "deploy/README.md",
         "docs/how-it-works.md",
+        "docs/security.md",
         "docs/tenants.md",
         "docs/data-dictionary.md",
     )

@@ -1,5 +1,7 @@
 """How the environment refers to a secret, and that no reference shows one."""
 
+from pathlib import Path
+
 import pytest
 
 from tieout.errors import ConfigurationError
@@ -89,3 +91,20 @@ def test_a_certificate_wins_over_a_secret_and_needs_no_thumbprint_in_the_environ
 def test_a_missing_secret_is_one_sentence(system: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=r"_CLIENT_SECRET is not\. Set it, or unset \w+ to use the sandbox\.$"):
         Settings.from_environment(system)
+
+
+def test_the_address_of_the_database_may_be_a_file_because_it_holds_a_password(tmp_path: Path) -> None:
+    file = tmp_path / "database-url"
+    file.write_text(f"postgresql://tieout:{CANARY}@host/db\n")
+
+    found = Settings.from_environment({"TIEOUT_DATABASE_URL_FILE": str(file)})
+
+    assert found.database_url == f"postgresql+psycopg2://tieout:{CANARY}@host/db"
+    assert CANARY not in repr(found)
+
+
+def test_an_address_of_the_database_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"TIEOUT_DATABASE_URL_FILE .*none cannot be read"):
+        Settings.from_environment({"TIEOUT_DATABASE_URL_FILE": str(tmp_path / "none")})
+    with pytest.raises(ConfigurationError, match="cannot be in Key Vault"):
+        Settings.from_environment({"TIEOUT_DATABASE_URL": "keyvault:vault/url"})
