@@ -143,6 +143,18 @@ def contracts(
     check(write=write)
 
 
+@app.command("salesforce-package")
+def salesforce_package(
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write there instead of into `salesforce/` of the project.")
+    ] = None,
+) -> None:
+    """Write the Salesforce project that the contracts need: custom fields, the platform event, the permission set."""
+    from pipelines.cli.salesforce_package import write
+
+    write(to=to)
+
+
 @deliveries_app.command("list")
 def deliveries_list(
     state: Annotated[str | None, typer.Option(help="Only deliveries in this state.")] = None,
