@@ -97,6 +97,10 @@ class D365Client:
         """Calls made so far by this client. Signing in is Entra's and does not count."""
         return self._http.calls
 
+    def server_now(self) -> datetime:
+        """D365's clock, UTC, to the second."""
+        return self._page(f"{self._http.service_root}").at
+
     def entity_sets(self) -> tuple[str, ...]:
         """The names in the service document: the shortest question that needs a token."""
         document = self._json(f"{self._http.service_root}")

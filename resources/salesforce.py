@@ -109,6 +109,32 @@ class SalesforceClient:
         limits: dict[str, dict[str, int]] = self._session.asked(lambda: self._session.salesforce.limits())
         return limits
 
+    def system_permission(self, name: str) -> bool | None:
+        """Whether the integration user has a system permission, such as ModifyAllData; None where the organisation knows no such one."""
+        try:
+            [row] = self.query(f"SELECT Permissions{name} FROM UserPermissionAccess")
+        except RequestRefused as refusal:
+            if refusal.code == "INVALID_FIELD":
+                return None
+            raise
+        return bool(row[f"Permissions{name}"])
+
+    def count(self, sobject: str) -> int:
+        """How many records of an object the integration user sees, without deleted ones."""
+        question = {"q": f"SELECT count() FROM {sobject}"}
+        return int(
+            self._session.asked(lambda: self._session.call("GET", "query/", params=question).json()["totalSize"])
+        )
+
+    def record_counts(self, sobjects: Sequence[str]) -> dict[str, int]:
+        """How many records there are of each object whoever may see them, as the organisation counts now and then.
+
+        Raises RequestRefused or AuthenticationProblem where the user may not view the setup.
+        """
+        question = {"sObjects": ",".join(sobjects)}
+        answer = self._session.asked(lambda: self._session.call("GET", "limits/recordCount", params=question).json())
+        return {str(each["name"]): int(each["count"]) for each in answer["sObjects"]}
+
     def query(self, statement: str, *, include_deleted: bool = False) -> list[dict[str, Any]]:
         """All records of a small query as objects, without their `attributes`."""
         found = self._session.asked(

@@ -59,6 +59,22 @@ class Attempts:
         with self._engine.begin() as connection:
             end_attempts(connection, results, at or utc_now())
 
+    def taken(self) -> list[tuple[str, str, str, datetime]]:
+        """(entity, operation, company, when last) of every kind of write that D365 has ever confirmed as made by us."""
+        query = (
+            select(attempt.c.entity, attempt.c.operation, attempt.c.company, func.max(attempt_result.c.at))
+            .join(attempt_result, attempt_result.c.attempt_id == attempt.c.id)
+            .where(
+                attempt.c.direction == "to_d365",
+                attempt.c.operation.in_(["create", "update"]),
+                attempt_result.c.outcome == "confirmed",
+            )
+            .group_by(attempt.c.entity, attempt.c.operation, attempt.c.company)
+            .order_by(attempt.c.entity, attempt.c.operation, attempt.c.company)
+        )
+        with self._engine.connect() as connection:
+            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+
     def newest_id(self) -> int:
         """The highest id of all attempts; 0 where nothing was ever attempted."""
         with self._engine.connect() as connection:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Engine, false, func, select, true
 from resources.ledger.tables import attempt, attempt_result, delivery
 from tieout.delivery import State
 from tieout.errors import RecordError
+from tieout.intended import Operation
 from tieout.outcome import Outcome
 
 
@@ -124,9 +125,11 @@ class DeliveryQueries:
         with self._engine.connect() as connection:
             return {company: Waiting(*figures) for company, *figures in connection.execute(query)}
 
-    def companies(self, entity: str) -> list[str]:
-        """Every company that a delivery of this entity was ever planned for."""
+    def companies(self, entity: str, operation: Operation | None = None) -> list[str]:
+        """Every company that a delivery of this entity, or one of its operations, was ever planned for."""
         query = select(delivery.c.company).where(delivery.c.entity == entity).distinct().order_by(delivery.c.company)
+        if operation is not None:
+            query = query.where(delivery.c.operation == operation)
         with self._engine.connect() as connection:
             return list(connection.execute(query).scalars())
 

@@ -99,8 +99,9 @@ def _summary(sobject: SObject, call: Call) -> dict[str, Any]:
     writeable = sobject.writeable
     return {
         "name": sobject.name, "label": sobject.label, "labelPlural": sobject.plural, "keyPrefix": sobject.prefix,
-        "custom": False, "customSetting": False, "createable": writeable, "updateable": writeable,
-        "deletable": writeable, "undeletable": writeable, "mergeable": sobject.name == "Account", "queryable": True,
+        "custom": False, "customSetting": False, "createable": sobject.may("c"), "updateable": sobject.may("u"),
+        "deletable": sobject.may("d"), "undeletable": sobject.may("d"),
+        "mergeable": sobject.name == "Account" and sobject.may("d"), "queryable": True,
         "retrieveable": True, "replicateable": sobject.has("IsDeleted"), "searchable": writeable,
         "triggerable": writeable, "layoutable": writeable, "feedEnabled": writeable, "mruEnabled": writeable,
         "activateable": False, "deprecatedAndHidden": False, "hasSubtypes": False, "isSubtype": False,

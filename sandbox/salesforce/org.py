@@ -25,6 +25,9 @@ SWITCHES: Mapping[str, Any] = {
     "child_page_size": 200,  # rows of a child subquery before it pages by itself
     "daily_api_limit": 115_000,
     "hidden_fields": [],  # field-level security: ["Account.ERP_Number__c"]
+    "read_only_fields": [],  # field-level security: seen and not edited
+    "rights": {},  # of the running user: {"Account": "ru"} out of create, read, update, delete; all where an object is not named
+    "system_permissions": ["ApiEnabled", "ApiUserOnly", "UpdateWithInactiveOwner"],
     "session_timeout_s": 7200,
     "client_secret": "",  # the secret that the app has been given since; "" leaves it SANDBOX_CLIENT_SECRET
     "jwt_public_key": "",  # PEM of the key or certificate that JWT assertions are checked with
@@ -51,7 +54,9 @@ class Org:
     @property
     def objects(self) -> Mapping[str, SObject]:
         """What the running user may see, by lower-case name."""
-        return visible_objects(self.switches["hidden_fields"])
+        return visible_objects(
+            self.switches["hidden_fields"], self.switches["read_only_fields"], self.switches["rights"]
+        )
 
     @property
     def client_secret(self) -> str:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
-from sandbox.salesforce import stamps
+from sandbox.salesforce import permissions, stamps
 from sandbox.salesforce.errors import SalesforceError, bad_request
 from sandbox.salesforce.faults import EXPIRED_LOCATOR, asked_of_call
 from sandbox.salesforce.ids import make_id
@@ -93,6 +93,9 @@ def _answer(org: Org, call: Call, *, all_rows: bool) -> Answer:
     soql = call.query.get("q", "")
     if not soql.strip():
         raise bad_request("MALFORMED_QUERY", "A query string has to be specified")
+    parsed = _parsed(soql)
+    if permissions.is_asked_for(parsed):
+        return permissions.user_permissions(org, parsed)
     plan = plan_of(org, soql, all_rows=all_rows)
     if call.query.get("columns", "").lower() == "true":
         return json_answer(_column_metadata(plan))

@@ -80,7 +80,7 @@ class Records:
 
     def create(self, sobject: SObject, body: Mapping[str, Any]) -> str:
         """Creates one record; returns its id."""
-        self._writeable(sobject)
+        self._allowed(sobject, "c")
         with self.writing():
             given = checked_values(self.store, sobject, body, creating=True, objects=self.org.objects)
             full = CATALOGUE[sobject.name]
@@ -104,7 +104,7 @@ class Records:
 
     def update(self, sobject: SObject, record_id: str, body: Mapping[str, Any]) -> str:
         """Changes one live record; an unchanged value moves the stamps all the same. Returns the 18-character id."""
-        self._writeable(sobject)
+        self._allowed(sobject, "u")
         with self.writing():
             old = self.live_row(sobject, record_id, _never_was())
             self._check_lock(str(old["Id"]))
@@ -134,7 +134,7 @@ class Records:
         sobject = BY_PREFIX.get(record_id[:3])
         if sobject is None or not is_id(record_id):
             raise refused("MALFORMED_ID", f"bad id {record_id}")
-        self._writeable(sobject)
+        self._allowed(sobject, "d")
         with self.writing():
             row = self.live_row(sobject, record_id, _never_was())
             self._check_lock(str(row["Id"]))
@@ -203,7 +203,11 @@ class Records:
 
     # -- rules -------------------------------------------------------------------------------------------------
 
-    def _writeable(self, sobject: SObject) -> None:
+    def _allowed(self, sobject: SObject, right: str) -> None:
+        """Refuses what nobody may do through the API, and what the running user may not do (`c`, `u` or `d`)."""
+        seen = self.org.objects.get(sobject.name.lower())
+        if seen is None or (sobject.writeable and not seen.may(right)):
+            raise refused("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
         if not sobject.writeable:
             raise SalesforceError(
                 400,

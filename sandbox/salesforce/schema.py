@@ -79,6 +79,11 @@ class SObject:
     fields: tuple[Field, ...]
     children: tuple[ChildRelationship, ...] = ()
     writeable: bool = True
+    rights: str = "crud"
+
+    def may(self, right: str) -> bool:
+        """Whether the running user may `c`reate, `u`pdate or `d`elete records."""
+        return self.writeable and right in self.rights
 
     @cached_property
     def by_name(self) -> dict[str, Field]:

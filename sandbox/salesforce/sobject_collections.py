@@ -158,7 +158,10 @@ def _type_of(org: Org, row: Record) -> SObject:
     sobject = org.objects.get(str(name).lower()) if name else BY_PREFIX.get(str(row.get("id", row.get("Id")))[:3])
     if sobject is None:
         raise refused("INVALID_TYPE", f"sObject type '{name}' is not supported.")
-    return org.objects[sobject.name.lower()]
+    seen = org.objects.get(sobject.name.lower())
+    if seen is None:
+        raise refused("INVALID_TYPE", f"sObject type '{sobject.name}' is not supported.")
+    return seen
 
 
 def _done(record_id: str) -> Result:

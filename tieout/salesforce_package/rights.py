@@ -32,7 +32,7 @@ _STANDARD: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 # An object without rights of its own: who may read the other may read this one.
-_FOLLOWS = {"OpportunityLineItem": "Opportunity"}
+FOLLOWS = {"OpportunityLineItem": "Opportunity"}
 _PRICES = "Pricebook2"
 
 
@@ -51,10 +51,10 @@ def object_rights(contracts: Contracts) -> list[ObjectRights]:
     """The rights on every object of the contracts, by name. An object is edited where the write-back fills one of its fields."""
     made: dict[str, ObjectRights] = {}
     for table in contracts.tables("salesforce"):
-        owner = _FOLLOWS.get(table.source, table.source)
+        owner = FOLLOWS.get(table.source, table.source)
         edited = bool(written_columns(table)) or (owner in made and made[owner].edit)
         made[owner] = ObjectRights(owner, edit=edited)
-        if table.source in _FOLLOWS:
+        if table.source in FOLLOWS:
             # Lines show their product through the price book.
             made.setdefault(_PRICES, ObjectRights(_PRICES, view_all=False))
     return [made[name] for name in sorted(made)]
