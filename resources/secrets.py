@@ -32,6 +32,7 @@ class HeldSecret:
         self._lock = threading.Lock()
         self._value: str | None = None
         self._version = 0
+        self._has_changed = False
 
     @property
     def version(self) -> int:
@@ -56,7 +57,8 @@ class HeldSecret:
             if not self.secret.can_change:
                 return False
             fresh = self._read(self.secret)
-            if fresh == self._value:
+            self._has_changed = fresh != self._value
+            if not self._has_changed:
                 return False
             self._value = fresh
             self._version += 1
@@ -67,8 +69,8 @@ class HeldSecret:
         """For the end of a refusal: a sentence about the fresh read, empty where none could be made."""
         if not self.secret.can_change:
             return ""
-        again = "and holds no other value" if self._version == 0 else "after it had changed"
-        return f" {self.secret} was read again {again}. Put the new value there."
+        found = "its new value is refused as well" if self._has_changed else "it holds no other value"
+        return f" {self.secret} was read again: {found}. Put the right one there."
 
 
 def read_secret(secret: Secret, *, ca_bundle: Path | None = None, credential: "TokenCredential | None" = None) -> str:

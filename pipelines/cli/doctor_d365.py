@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
+from resources.client_certificate import end_of
 from resources.d365 import D365Client
 from resources.ledger import Ledger
+from resources.secrets import read_secret
 from tieout.contract import Contracts, check_against_d365
 from tieout.doctor import Finding, clock, d365
 from tieout.doctor.finding import fields, good
@@ -15,6 +17,10 @@ from tieout.settings import Settings
 def examine_d365(settings: Settings, contracts: Contracts, others: Collection[str] = d365.OTHERS) -> Iterator[Finding]:
     """Sign-in, clock, fields, then what may be read, what has been written, and that no set of `others` may be read."""
     assert settings.d365 is not None
+    if settings.d365.by_certificate:
+        secret = settings.d365.secret
+        ends_at = end_of(read_secret(secret, ca_bundle=settings.ca_bundle), secret)
+        yield d365.certificate(ends_at, datetime.now(UTC))
     with D365Client(settings.d365, ca_bundle=settings.ca_bundle) as client:
         names = set(client.entity_sets())
         tables = contracts.tables("d365")

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from resources.client_certificate import end_of
 from resources.d365 import D365Client
 from resources.entra import EntraSignIn
 from resources.secrets import read_secret
@@ -26,6 +27,7 @@ from tieout.errors import AuthenticationProblem, ConfigurationError
 from tieout.secret import Place, Secret
 from tieout.settings import D365Settings
 
+A_KEY = "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----"
 OLD, NEW = DEFAULT_CLIENT_SECRET, "canary-rotated-5Rt9"
 OpenClient = Callable[..., D365Client]
 
@@ -88,7 +90,7 @@ def test_a_secret_that_is_rotated_nowhere_else_is_one_clear_error(
     with pytest.raises(AuthenticationProblem) as problem:
         client.count("CustomersV3")
 
-    assert f"D365_CLIENT_SECRET_FILE {file} was read again and holds no other value" in str(problem.value)
+    assert f"D365_CLIENT_SECRET_FILE {file} was read again: it holds no other value" in str(problem.value)
     assert "AADSTS7000215" in str(problem.value)
     assert OLD not in str(problem.value)
     assert sign_ins(sandbox, before) == 1, "the same secret is not tried twice"
@@ -101,7 +103,7 @@ def test_a_new_secret_that_is_refused_as_well_ends_after_one_more_try(
     rotate(sandbox)
     file.write_text("canary-typo")
 
-    with pytest.raises(AuthenticationProblem, match="was read again after it had changed") as problem:
+    with pytest.raises(AuthenticationProblem, match="was read again: its new value is refused as well") as problem:
         client.count("CustomersV3")
 
     assert "canary-typo" not in str(problem.value)
@@ -194,6 +196,7 @@ def test_a_certificate_as_key_vault_hands_it_out_signs_in(
     secret = Secret.given("D365_CERTIFICATE", base64.b64encode(packed).decode())
 
     assert open_client(secret=secret, by_certificate=True).count("CustomersV3") > 0
+    assert end_of(secret.value, secret) == end_of(file.read_text(), secret) is not None
 
 
 @pytest.mark.parametrize(
@@ -201,7 +204,8 @@ def test_a_certificate_as_key_vault_hands_it_out_signs_in(
     [
         ("canary", "is no certificate with its key"),
         ("-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----", "is no certificate with its key"),
-        ("-----BEGIN PRIVATE KEY-----\ncanary", "D365_CERTIFICATE_THUMBPRINT is not set"),
+        (A_KEY, "D365_CERTIFICATE_THUMBPRINT is not set"),
+        ("-----BEGIN PUBLIC KEY-----\ncanary", "holds no private key"),
     ],
 )
 def test_a_certificate_that_cannot_be_used_is_named_and_not_shown(
@@ -213,6 +217,14 @@ def test_a_certificate_that_cannot_be_used_is_named_and_not_shown(
         client.count("CustomersV3")
 
     assert "canary" not in str(told.value)
+
+
+def test_a_key_that_is_none_is_not_taken_for_a_wrong_tenant(open_client: OpenClient) -> None:
+    secret = Secret.given("D365_CERTIFICATE", A_KEY)
+    client = open_client(secret=secret, by_certificate=True, certificate_thumbprint="ab" * 20)
+
+    with pytest.raises(ConfigurationError, match="D365_CERTIFICATE is no certificate with its key"):
+        client.count("CustomersV3")
 
 
 def register(sandbox: Sandbox, pem: bytes) -> None:

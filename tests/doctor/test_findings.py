@@ -1,6 +1,6 @@
 """What the doctor makes of answers that the sandboxes do not give."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -83,3 +83,12 @@ def test_a_manual_number_sequence_is_proven_company_by_company(contracts: Contra
 
 def test_products_are_never_written(contracts: Contracts) -> None:
     assert not d365.is_written(contracts["product"])
+
+
+@pytest.mark.parametrize(("days", "status"), [(31, "ok"), (29, "warn"), (-1, "fail")])
+def test_a_certificate_warns_a_month_before_it_ends(days: int, status: str) -> None:
+    assert d365.certificate(AT + timedelta(days=days), AT).status == status
+
+
+def test_a_key_alone_tells_no_end() -> None:
+    assert d365.certificate(None, AT).status is Status.OK

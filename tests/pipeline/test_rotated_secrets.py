@@ -77,7 +77,7 @@ def test_a_rotation_that_reaches_no_file_is_told_once_with_the_variable(
 
     assert finished.code == COULD_NOT_RUN
     assert "CLIENT_SECRET_FILE" in finished.stderr
-    assert "was read again and holds no other value" in finished.stderr
+    assert "was read again: it holds no other value" in finished.stderr
     assert OLD not in finished.stdout + finished.stderr
 
 

@@ -68,7 +68,7 @@ def test_a_secret_that_is_rotated_nowhere_else_is_one_clear_error(
     with pytest.raises(AuthenticationProblem) as problem:
         client.describe("Account")
 
-    assert f"SALESFORCE_CLIENT_SECRET_FILE {file} was read again and holds no other value" in str(problem.value)
+    assert f"SALESFORCE_CLIENT_SECRET_FILE {file} was read again: it holds no other value" in str(problem.value)
     assert OLD not in str(problem.value)
     assert sign_ins(org, before) == 1, "the same secret is not tried twice"
 

@@ -14,6 +14,9 @@ from tieout.doctor.finding import Finding, Status, good
 OTHERS = ("SystemUsers", "SecurityRoles", "LedgerJournalHeaders", "BankAccounts", "VendorsV2", "Workers", "Employees")
 """Entity sets that no contract needs and that a role made for Tieout does not open: users and roles, ledger, bank, vendors, people."""
 
+RENEW_DAYS = 30
+"""A certificate that ends sooner is told of."""
+
 _CREATED = ("create",)
 _CREATED_AND_CHANGED = ("create", "update")
 
@@ -26,6 +29,24 @@ class Taken:
     operation: str
     company: str
     at: datetime
+
+
+def certificate(ends_at: datetime | None, now: datetime) -> Finding:
+    """How long the certificate that signs in is still good; None where only its key is known."""
+    what = "D365 certificate"
+    if ends_at is None:
+        return good(what, "a key without its certificate: nobody can tell when it ends")
+    days = (ends_at - now).days
+    found = f"ends {ends_at:%Y-%m-%d}, in {days} days"
+    if days >= RENEW_DAYS:
+        return good(what, found)
+    status = Status.WARN if ends_at > now else Status.FAIL
+    return Finding(
+        what,
+        status,
+        found,
+        "Make a new one, register it in Entra beside the old one, and put it into the place of the old one.",
+    )
 
 
 def reading(entity_set: str, rows: int | None, refusal: str = "") -> Finding:
