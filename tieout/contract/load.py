@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tieout.compared_field import Tolerance
 from tieout.contract import source as yaml_source
 from tieout.contract.mistakes import mistakes_in
 from tieout.contract.model import (
@@ -32,7 +33,6 @@ from tieout.contract.tables import (
     Lines,
     Link,
     Side,
-    Tolerance,
     ValueMap,
     column_type,
 )

@@ -9,6 +9,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
+from tieout.compared_field import Tolerance
 from tieout.contract.model import (
     NUMBER_KINDS,
     SETTLE_S,
@@ -39,14 +40,6 @@ class Column:
 
     name: str
     type: ColumnType
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How far two numbers may lie apart: an amount in the field's unit, percent of the larger number, or both."""
-
-    absolute: Decimal | None = None
-    percent: Decimal | None = None
 
 
 @dataclass(frozen=True)

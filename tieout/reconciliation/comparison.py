@@ -7,7 +7,7 @@ key, one hash of the fields where equal means equal, and the fields with a toler
 from collections.abc import Sequence
 
 from tieout.canonical import MONEY_TYPE
-from tieout.reconciliation.fields import ComparedField, differs, differs_as_stored, differs_in_blanks
+from tieout.compared_field import ComparedField, differs, differs_as_stored, differs_in_blanks
 from tieout.sql import literal, quoted
 
 

@@ -24,9 +24,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tieout.canonical import MONEY_TYPE
+from tieout.compared_field import differs
 from tieout.contract import Contract, Contracts
 from tieout.reconciliation.comparison import as_text
-from tieout.reconciliation.fields import compared_field, differs
+from tieout.reconciliation.fields import compared_field
 from tieout.reconciliation.population import month_of, quarantined_orders
 from tieout.reconciliation.sides import in_scope, is_live_in_d365, is_live_in_salesforce, lines_of
 from tieout.sql import literal, quoted

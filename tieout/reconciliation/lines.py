@@ -9,9 +9,10 @@ it and is no part. Quantity and amount of a split are compared as sums, the othe
 from collections.abc import Iterator
 
 from tieout.canonical import MONEY_TYPE
+from tieout.compared_field import differs
 from tieout.contract import Contracts, Field
 from tieout.reconciliation.comparison import as_text
-from tieout.reconciliation.fields import LINE_PREFIX, compared_field, differs
+from tieout.reconciliation.fields import LINE_PREFIX, compared_field
 from tieout.reconciliation.groups import QUANTITY
 from tieout.reconciliation.sides import is_live_in_d365, is_live_in_salesforce, lines_of
 from tieout.sql import literal, literals, quoted
