@@ -79,7 +79,7 @@ def _as_the_grammar_wants(tokens: Iterator[Token]) -> Iterator[Token]:
 def _comma_before(token: Token) -> Token:
     comma = Token()
     comma.type = comma.value = ","
-    comma.lineno, comma.index, comma.end = token.lineno, token.index, token.index
+    comma.lineno, comma.index = token.lineno, token.index
     return comma
 
 
@@ -89,4 +89,4 @@ def _told(problem: ODataException) -> str:
         return "$filter ends too early."
     if isinstance(token, Token):
         return f"$filter cannot be understood from character {token.index + 1} on. Texts stand between single quotes."
-    return f"$filter: {problem}"
+    return f"$filter: {str(problem).rstrip('.')}."
