@@ -9,7 +9,7 @@ from assets import catalogue
 from assets.catalogue import outcome
 from assets.d365 import read_whole
 from assets.delivery import intended_customers, intended_orders, reason_to_hold, unproven_read
-from assets.landing import Read, landing_zone, store
+from assets.landing import Read, keep_proof, landing_zone, store
 from assets.salesforce import read_changes
 from resources.connections import (
     ContractsResource,
@@ -139,7 +139,8 @@ def read_history(
         for table, question in questions:
             ids = [str(row["Id"]) for row in client.query(question, include_deleted=True)]
             with landing_zone(home.folder("landing")) as folder:
-                store(lake, ledger, table, Read(client.extract_by_id(table, ids, folder), "partition"), run_id=run_id)
+                read = Read(client.extract_by_id(table, ids, folder), "partition")
+                keep_proof(ledger, table, read, store(lake, table, read, run_id=run_id), run_id=run_id)
             if not table.is_lines:
                 found += ids
     return frozenset(found)

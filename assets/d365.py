@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets import catalogue
-from assets.landing import Read, Stored, landing_zone, store, told
+from assets.landing import Read, Stored, keep_proof, landing_zone, store, told
 from resources.connections import ContractsResource, D365Resource, HomeResource, LakeResource, LedgerResource
 from resources.d365 import D365Client
 from resources.lake import Lake
@@ -62,7 +62,9 @@ def read_whole(
         except RequestRefused as refusal:
             raise _explained(refusal, client, contracts) from refusal
         read = Read(made.pages, "full", made.complete, made.problem)
-        return read, store(lake, ledger, table, read, run_id=run_id)
+        stored = store(lake, table, read, run_id=run_id)
+    keep_proof(ledger, table, read, stored, run_id=run_id)
+    return read, stored
 
 
 def _explained(refusal: RequestRefused, client: D365Client, contracts: Contracts) -> Exception:

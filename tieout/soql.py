@@ -1,6 +1,6 @@
 """SOQL: the statements that Tieout asks Salesforce, with every value escaped.
 
-Only what is needed to read a table: its columns, changed since an instant or by id. Deleted records are asked for by the kind of call
+Only what is needed to read a table, its columns changed since an instant or by id, and to prove that nothing of it is missing. Deleted records are asked for by the kind of call
 (`queryAll`), not by the statement.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from urllib.parse import quote_plus
 
+from tieout.completeness import CURRENCY, has_currency, summed_columns
 from tieout.contract import Contract, Table
 from tieout.errors import ContractError
 
@@ -31,6 +32,22 @@ def changed_since(table: Table, since: datetime | None, *, sorted_by_change: boo
 def count_changed_since(table: Table, since: datetime | None) -> str:
     """How many records `changed_since` will give."""
     return f"SELECT COUNT() FROM {table.source}{_changed(table, since)}"
+
+
+def untouched_figures(table: Table, since: datetime) -> str:
+    """Count and sums of the records that have not changed since, by currency; `tieout.completeness.source_figures` reads the answer.
+
+    Grouped by currency, because the sum of several currencies comes in that of the organisation.
+    """
+    figures = ["COUNT(Id)", *(f"SUM({name})" for name in summed_columns(table))]
+    group = f" GROUP BY {CURRENCY}" if has_currency(table) else ""
+    columns = ", ".join([CURRENCY, *figures] if group else figures)
+    return f"SELECT {columns} FROM {table.source} WHERE {table.version} < {instant(since)}{group}"
+
+
+def touched_since(table: Table, since: datetime) -> str:
+    """The ids of the records that changed at or after `since`."""
+    return f"SELECT {table.key[0]} FROM {table.source}{_changed(table, since)}"
 
 
 def by_id(table: Table, ids: Sequence[str]) -> Iterator[str]:

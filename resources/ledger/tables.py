@@ -175,6 +175,7 @@ sweep = Table(
     Column("complete", Boolean, nullable=False),
     Column("problem", Text, nullable=False, server_default=""),
     Column("lake_version", BigInteger),
+    Column("proof", _JSON),
     Index("ix_sweep_system_table_name", "system", "table_name", "id"),
 )
 
