@@ -184,6 +184,7 @@ BREAKS = EntitySet(
         _text("reason", "The same in words", is_long=True),
         _text("fix", "What to do about it", is_long=True),
         _text("state", "open or closed"),
+        Property("is_waiting", Edm.BOOLEAN, "Open, for a person, and not accepted through today"),
         _instant("first_seen", "When a run found it first"),
         _instant("last_seen", "When a run found it last"),
         _instant("closed_at", "When it was gone; none while it is open", nullable=True),
@@ -197,7 +198,7 @@ BREAKS = EntitySet(
         Property("needs_a_person", Edm.BOOLEAN, "Whether somebody has to look"),
         Property("accepted_until", Edm.DATE, "Through this day nobody has to look", nullable=True),
     ),
-    "break",
+    "breaks",
 )
 
 _OF_TIE_OUT = (
