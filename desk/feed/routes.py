@@ -21,7 +21,7 @@ from desk.feed.problems import FeedProblem, missing, unsupported, wrong
 from desk.feed.skiptoken import Place, place_of, token_of
 from desk.feed.sources import opened
 from desk.feed.statements import count_statement, page_statement, row_statement
-from tieout.errors import SourceUnavailable, TieoutError
+from tieout.errors import SourceUnavailable
 
 ROWS_OF_A_PAGE = 1_000
 MOST_ROWS_OF_A_PAGE = 10_000
@@ -43,10 +43,11 @@ def feed(request: Request) -> Response:
         return _answer_of(path)(request)
     except FeedProblem as problem:
         return problem_answer(problem)
-    except SourceUnavailable as problem:
-        return problem_answer(FeedProblem(503, str(problem)))
-    except TieoutError as problem:
-        return problem_answer(FeedProblem(500, str(problem)))
+    except SourceUnavailable:
+        # What is away is told on the desk's pages; programs need not know the addresses of database and lake.
+        return problem_answer(
+            FeedProblem(503, "The ledger or the lake cannot be reached at the moment. Ask again later.")
+        )
 
 
 def power_bi_file(request: Request) -> Response:

@@ -13,6 +13,7 @@ from desk.feed.problems import FeedProblem
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.workbench import duckdb_connection
+from tieout.errors import SourceUnavailable
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,11 +50,13 @@ class Source(Protocol):
 
 @contextmanager
 def opened(entity_set: EntitySet, ledger: Ledger, lake: Lake, version: int | None) -> Iterator[Source]:
-    """The source of a set; `version` of the lake's table, None for the newest. FeedProblem 503 where an answer takes too long."""
+    """The source of a set; `version` of the lake's table, None for the newest.
+
+    FeedProblem 410 where that version is kept no more, 503 where an answer takes too long.
+    """
     if entity_set.lake_key:
         with duckdb_connection() as con:
-            columns = {each.name: _DUCKDB_TYPES[each.edm] for each in entity_set.stored}
-            yield _OfLake(con, lake.register(con, entity_set.relation, entity_set.lake_key, version, empty=columns))
+            yield _OfLake(con, _registered(con, entity_set, lake, version))
         return
     try:
         with ledger.read_only(timeout_s=LONGEST_S) as connection:
@@ -62,6 +65,18 @@ def opened(entity_set: EntitySet, ledger: Ledger, lake: Lake, version: int | Non
         if getattr(problem.orig, "pgcode", None) != _QUERY_CANCELED:
             raise
         raise FeedProblem(503, f"The answer takes longer than {LONGEST_S} s. Narrow it with $filter.") from problem
+
+
+def _registered(con: "DuckDBPyConnection", entity_set: EntitySet, lake: Lake, version: int | None) -> int | None:
+    columns = {each.name: _DUCKDB_TYPES[each.edm] for each in entity_set.stored}
+    try:
+        return lake.register(con, entity_set.relation, entity_set.lake_key, version, empty=columns)
+    except SourceUnavailable as problem:
+        if version is None:
+            raise
+        raise FeedProblem(
+            410, "The reconciliation of the first page is kept no more. Begin with the first page."
+        ) from problem
 
 
 class _OfLedger:

@@ -9,8 +9,10 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import pytest
+from sqlalchemy import text
 
 from desk.feed.model import BREAKS, ENTITY_SETS, LOG
+from desk.feed.skiptoken import Place, token_of
 from resources.ledger.attempts import AttemptResult, NewAttempt
 from tests.desk.books import NOW, Served, a_break, a_verdict, in_days, keep_breaks, keep_verdicts
 
@@ -351,6 +353,26 @@ class TestRefusals:
         assert refusal(desk, "Breaks", headers={"OData-MaxVersion": "3.0"})[0] == 400
         power_query = "application/json;odata.metadata=minimal;q=1.0,application/json;odata=minimalmetadata;q=0.9,application/atom+xml;q=0.7"
         assert desk.get("/odata/Breaks", headers={"Accept": power_query, "OData-MaxVersion": "4.0"}).status_code == 200
+
+    def test_an_answer_that_takes_too_long_is_told(self, desk: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("desk.feed.sources.LONGEST_S", 1)
+        with desk.desk.ledger._engine.begin() as other:
+            other.execute(text("lock table tieout.break in access exclusive mode"))
+            status, message = refusal(desk, "Breaks")
+
+        assert status == 503
+        assert "$filter" in message
+        assert read(desk, "Breaks/$count") == 0
+
+    def test_a_reconciliation_that_is_kept_no_more_is_gone(self, desk: Served) -> None:
+        keep_verdicts(desk.desk.lake, a_verdict(1))
+        [first] = read(desk, "TieOutBridge")["value"]
+        token = token_of(Place([first["identity"]], 7))
+
+        status, message = refusal(desk, f"TieOutBridge?$skiptoken={token}")
+
+        assert status == 410
+        assert desk.desk.lake.url not in message
 
     def test_head_has_no_body(self, desk: Served) -> None:
         import requests
