@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, func, select, text
 
 from resources.ledger.attempts import Attempts
 from resources.ledger.break_queries import BreakQueries
@@ -61,6 +61,15 @@ class Ledger:
                     text("select pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": f"tieout {name}"}
                 )
                 connection.commit()
+
+    @contextmanager
+    def read_only(self, *, timeout_s: int) -> Iterator[Connection]:
+        """One moment of the whole ledger for statements that change nothing; each is cut off after `timeout_s` (OperationalError)."""
+        with self._engine.connect().execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        ) as connection:
+            connection.execute(select(func.set_config("statement_timeout", f"{timeout_s}s", True)))
+            yield connection
 
     def close(self) -> None:
         """Give the connections back."""
