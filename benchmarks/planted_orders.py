@@ -154,7 +154,7 @@ def _compared(field: PlantedField) -> ComparedField:
         owner="salesforce",
         on_difference="report",
         tolerance=None if field.tolerance is None else Tolerance(absolute=field.tolerance),
-        is_hashed=field.kind not in ("money", "quantity"),
+        is_hashed=field.tolerance is None and field.kind not in ("money", "quantity"),
         is_number=field.kind in ("money", "quantity"),
         is_money=field.kind == "money",
         is_free_text=field.kind in ("text", "email", "phone"),
