@@ -16,6 +16,7 @@ from resources.ledger.flows import Flows
 from resources.ledger.matches import Matches
 from resources.ledger.periods import Periods
 from resources.ledger.schema import connect, upgrade
+from resources.ledger.source_schemas import SourceSchemas
 from resources.ledger.watermarks import Watermarks
 
 
@@ -34,6 +35,7 @@ class Ledger:
         self.flows = Flows(engine)
         self.periods = Periods(engine)
         self.matches = Matches(engine)
+        self.source_schemas = SourceSchemas(engine)
         self._engine = engine
 
     @classmethod

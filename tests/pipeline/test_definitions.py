@@ -29,6 +29,7 @@ EXTRACTED = {
 }
 MADE = {
     "quality/quarantine",
+    "quality/source_schema",
     "crosswalk/customer",
     "crosswalk/sales_order",
     "crosswalk/match_proposals",
@@ -134,7 +135,7 @@ def test_every_extracted_table_is_checked_and_every_delivery_for_doubts_that_las
         counts[check.asset_key.to_user_string()] = counts.get(check.asset_key.to_user_string(), 0) + 1
 
     deliveries = {"delivery/customer", "delivery/sales_order"}
-    assert set(counts) == EXTRACTED | deliveries
+    assert set(counts) == EXTRACTED | deliveries | {"quality/source_schema"}
     assert all(counts[name] >= 4 for name in EXTRACTED)
     assert {counts[name] for name in deliveries} == {1}
     assert sum(counts.values()) > 100
