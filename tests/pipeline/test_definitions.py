@@ -189,6 +189,12 @@ def test_the_schedules_wait_until_a_person_switches_them_on() -> None:
     }
 
 
+def test_what_is_read_and_reported_has_to_be_fresh(graph: AssetGraph) -> None:
+    fresh = {name for name in names_of(graph) if graph.get(dg.AssetKey(name.split("/"))).freshness_policy is not None}
+
+    assert fresh == EXTRACTED | {"reconciliation/report"}
+
+
 def test_history_is_cut_by_month_and_company(graph: AssetGraph) -> None:
     partitions = graph.get(dg.AssetKey(BACKFILL.split("/"))).partitions_def
 
