@@ -71,6 +71,6 @@ def _looked(
     for told in found.told:
         if told.problem:
             context.log.warning(f"sink {told.sink}: {told.problem}")
-    if found.not_looked_at:
-        context.log.warning(f"could not be looked at: {', '.join(found.not_looked_at)}")
+    if found.nothing_known:
+        context.log.info(f"nothing known for: {', '.join(found.nothing_known)}")
     return found

@@ -39,7 +39,7 @@ class Look:
 
     evaluation: Evaluation
     told: Sequence[Told] = ()
-    not_looked_at: Sequence[str] = ()
+    nothing_known: Sequence[str] = ()
 
     @property
     def in_words(self) -> str:

@@ -74,15 +74,15 @@ def check_alerts(*, as_json: bool) -> int:
                 "over": len(found.evaluation.recovered),
                 "on": [_figures(each) for each in on],
                 "told": [asdict(told) for told in found.told],
-                "not_looked_at": found.not_looked_at,
+                "nothing_known": found.nothing_known,
                 "needs_a_person": needed,
             }
         )
         return NEEDS_A_PERSON if needed else DONE
     _print_alerts("Alerts that are on", on)
     output.console.print(found.in_words, soft_wrap=True, highlight=False, markup=False)
-    if found.not_looked_at:
-        output.say(f"Could not be looked at: {', '.join(found.not_looked_at)}")
+    if found.nothing_known:
+        output.say(f"Nothing is known (yet) for: {', '.join(found.nothing_known)}")
     return NEEDS_A_PERSON if needed else DONE
 
 
