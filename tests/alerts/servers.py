@@ -134,6 +134,14 @@ class MailServer:
 USER, PASSWORD = "tieout", "canary-password"
 
 
+class _AnyPort(Controller):
+    """A controller on a port that the machine chose."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        super()._trigger_server()
+
+
 @contextmanager
 def mail_server(tls: ssl.SSLContext | None = None, *, sign_in: bool = False) -> Iterator[MailServer]:
     """A running mail server. With `tls` it offers STARTTLS and takes no mail without; with `sign_in` it wants USER and PASSWORD."""
@@ -143,7 +151,7 @@ def mail_server(tls: ssl.SSLContext | None = None, *, sign_in: bool = False) -> 
         return AuthResult(success=given == right, handled=False)
 
     kept = MailServer()
-    controller = Controller(
+    controller = _AnyPort(
         kept,
         hostname="127.0.0.1",
         port=0,
@@ -154,7 +162,7 @@ def mail_server(tls: ssl.SSLContext | None = None, *, sign_in: bool = False) -> 
     )
     controller.start()
     try:
-        kept.host, kept.port = controller.server.sockets[0].getsockname()[:2]  # type: ignore[union-attr]
+        kept.host, kept.port = "127.0.0.1", controller.port
         yield kept
     finally:
         controller.stop()
