@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -20,6 +20,7 @@ from resources.connections import (
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.salesforce import SalesforceClient
+from tieout.alerting.facts import QuotaRead
 from tieout.completeness import Proof
 from tieout.contract import Contracts, Table
 from tieout.contract.check import check_against_salesforce
@@ -58,12 +59,30 @@ def extraction_of(table: Table) -> dg.AssetsDefinition:
         options: RunOptions,
     ) -> dg.MaterializeResult[None]:
         with salesforce.client() as client, ledger.opened() as book:
-            done = read_changes(
-                client, lake.lake(), book, contracts.contracts(), table, home, run_id=context.run_id, full=options.full
-            )
+            try:
+                done = read_changes(
+                    client,
+                    lake.lake(),
+                    book,
+                    contracts.contracts(),
+                    table,
+                    home,
+                    run_id=context.run_id,
+                    full=options.full,
+                )
+            finally:
+                # Also where the read stopped because too few calls were left: that is when somebody wants to know.
+                keep_quota(client, book)
             return told(table, done.stored, done.read, api_calls=client.api_calls, quota=client.quota, proof=done.proof)
 
     return extraction
+
+
+def keep_quota(client: SalesforceClient, ledger: Ledger) -> None:
+    """Keep in the ledger what the organisation has left of its calls, for the alerts."""
+    if client.quota is not None:
+        read = QuotaRead("salesforce", client.quota.used, client.quota.allowed, datetime.now(UTC))
+        ledger.alert_queries.keep_quota(read)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, func, select, text
 
+from resources.ledger.alert_queries import AlertQueries
+from resources.ledger.alerts import Alerts
 from resources.ledger.attempts import Attempts
 from resources.ledger.break_queries import BreakQueries
 from resources.ledger.breaks import Breaks
@@ -36,6 +38,8 @@ class Ledger:
         self.periods = Periods(engine)
         self.matches = Matches(engine)
         self.source_schemas = SourceSchemas(engine)
+        self.alerts = Alerts(engine)
+        self.alert_queries = AlertQueries(engine)
         self._engine = engine
 
     @classmethod
