@@ -9,7 +9,7 @@ from assets import catalogue
 from assets.catalogue import outcome
 from assets.d365 import read_whole
 from assets.delivery import intended_customers, intended_orders, reason_to_hold, unproven_read
-from assets.landing import Read, landing_zone, store
+from assets.landing import Read, keep_proof, landing_zone, store
 from assets.salesforce import read_changes
 from resources.connections import (
     ContractsResource,
@@ -131,15 +131,16 @@ def read_history(
             client, lake, ledger, contracts, contracts.table("salesforce", name), home, run_id=run_id, full=False
         )
     found: list[str] = []
-    for month, company in slices:
+    for wanted in soql.consecutive(slices):
         questions = (
-            (orders.table("salesforce"), soql.closed_in_month(orders, month, company)),
-            (orders.lines_table("salesforce"), soql.lines_closed_in_month(orders, month, company)),
+            (orders.table("salesforce"), soql.closed_in(orders, wanted)),
+            (orders.lines_table("salesforce"), soql.lines_closed_in(orders, wanted)),
         )
         for table, question in questions:
             ids = [str(row["Id"]) for row in client.query(question, include_deleted=True)]
             with landing_zone(home.folder("landing")) as folder:
-                store(lake, ledger, table, Read(client.extract_by_id(table, ids, folder), "partition"), run_id=run_id)
+                read = Read(client.extract_by_id(table, ids, folder), "partition")
+                keep_proof(ledger, table, read, store(lake, table, read, run_id=run_id), run_id=run_id)
             if not table.is_lines:
                 found += ids
     return frozenset(found)

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets import catalogue
-from assets.landing import Read, Stored, landing_zone, store, told
+from assets.landing import Read, Stored, keep_proof, landing_zone, store, told
 from resources.connections import ContractsResource, D365Resource, HomeResource, LakeResource, LedgerResource
 from resources.d365 import D365Client
 from resources.lake import Lake
@@ -22,6 +22,7 @@ def extraction_of(table: Table) -> dg.AssetsDefinition:
         owners=[catalogue.OWNER],
         kinds={"dynamics365", "deltalake"},
         pool="d365",
+        freshness_policy=catalogue.FRESH,
         description=(
             f"`{table.source}` of all companies as D365 has it: read whole and compared by hash, because the entity tells neither changes nor "
             "deletions. Only rows that changed are written. The count before and after the read proves that nothing is missing."
@@ -62,7 +63,9 @@ def read_whole(
         except RequestRefused as refusal:
             raise _explained(refusal, client, contracts) from refusal
         read = Read(made.pages, "full", made.complete, made.problem)
-        return read, store(lake, ledger, table, read, run_id=run_id)
+        stored = store(lake, table, read, run_id=run_id)
+    keep_proof(ledger, table, read, stored, run_id=run_id)
+    return read, stored
 
 
 def _explained(refusal: RequestRefused, client: D365Client, contracts: Contracts) -> Exception:

@@ -4,9 +4,9 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from resources.ledger import Ledger
 from resources.ledger.watermarks import Sweep, SweepMode
 from resources.salesforce_transport import Quota
 from resources.workbench import duckdb_connection, quarantine_key
+from tieout.completeness import Proof
 from tieout.contract import Table
 from tieout.landing import Landed, land
 from tieout.page_files import PageFiles
@@ -53,6 +54,17 @@ class Stored:
     version: int | None
     rule_counts: dict[str, int]
 
+    def followed_by(self, later: "Stored") -> "Stored":
+        """Both together, for one table: the rows and changes of both, and how the table was after the later one."""
+        landed = replace(
+            later.landed,
+            rows=self.landed.rows + later.landed.rows,
+            good=self.landed.good + later.landed.good,
+            bad=self.landed.bad + later.landed.bad,
+            repeated=self.landed.repeated + later.landed.repeated,
+        )
+        return replace(later, landed=landed, table=self.table + later.table)
+
 
 @contextmanager
 def landing_zone(base: Path) -> Iterator[Path]:
@@ -71,45 +83,31 @@ def landing_zone(base: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def store(lake: Lake, ledger: Ledger, table: Table, read: Read, *, run_id: str) -> Stored:
-    """Land a read and bring the lake to it.
+def store(lake: Lake, table: Table, read: Read, *, run_id: str, gone: Sequence[str] = ()) -> Stored:
+    """Land a read and bring the lake to it. The keys `gone` leave the table and the quarantine.
 
-    After a full read that is proven complete, rows that no longer exist leave the table; without the proof nobody may conclude that.
+    After a full read that is proven complete, rows that no longer exist leave, too; without the proof nobody may conclude that.
     """
     quarantine = quarantine_key(table)
     with duckdb_connection() as con:
         landed = land(con, table, read.pages, run_id=run_id, extracted_at=datetime.now(UTC))
+        con.execute("CREATE TEMP TABLE gone AS SELECT unnest(?::VARCHAR[]) AS _key", [list(gone)])
         whole = read.mode == "full" and read.complete
         if whole and lake.exists(table.lake_key):
             lake.register(con, "before", table.lake_key)
             leaving = "SELECT _key FROM before WHERE _key NOT IN (SELECT _key FROM good)"
         else:
-            leaving = "SELECT _key FROM bad"
+            leaving = "SELECT _key FROM bad UNION SELECT _key FROM gone"
         merged = lake.merge(
             table.lake_key, con.sql("SELECT * FROM good"), version_column=table.version, delete_keys=con.sql(leaving)
         )
-        cured = "SELECT _key FROM good"
+        cured = "SELECT _key FROM good UNION SELECT _key FROM gone"
         if whole and lake.exists(quarantine):
             lake.register(con, "waiting", quarantine)
             cured = "SELECT _key FROM waiting WHERE _key NOT IN (SELECT _key FROM bad)"
         if landed.bad or lake.exists(quarantine):
             lake.merge(quarantine, con.sql(_QUARANTINED), delete_keys=con.sql(cured))
         rule_counts = landed.counts | _waiting_by_rule(con, lake, quarantine)
-    ledger.watermarks.record_sweep(
-        Sweep(
-            run_id=run_id,
-            system=table.system,
-            table_name=table.name,
-            mode=read.mode,
-            started_at=read.pages.started_at,
-            ended_at=read.pages.ended_at,
-            rows_reported=read.pages.rows,
-            rows_read=landed.rows,
-            complete=read.complete,
-            problem=read.problem,
-            lake_version=lake.version(table.lake_key),
-        )
-    )
     return Stored(
         landed=landed,
         table=merged,
@@ -120,8 +118,36 @@ def store(lake: Lake, ledger: Ledger, table: Table, read: Read, *, run_id: str) 
     )
 
 
+def keep_proof(
+    ledger: Ledger, table: Table, read: Read, stored: Stored, *, run_id: str, proof: Proof | None = None
+) -> None:
+    """Keep in the ledger what was read when, and what proves that it is complete."""
+    ledger.watermarks.record_sweep(
+        Sweep(
+            run_id=run_id,
+            system=table.system,
+            table_name=table.name,
+            mode=read.mode,
+            started_at=read.pages.started_at,
+            ended_at=read.pages.ended_at,
+            rows_reported=read.pages.rows,
+            rows_read=stored.landed.rows,
+            complete=read.complete,
+            problem=read.problem,
+            lake_version=stored.version,
+            proof=None if proof is None else proof.as_json(),
+        )
+    )
+
+
 def told(
-    table: Table, stored: Stored, read: Read, *, api_calls: int, quota: Quota | None = None
+    table: Table,
+    stored: Stored,
+    read: Read,
+    *,
+    api_calls: int,
+    quota: Quota | None = None,
+    proof: Proof | None = None,
 ) -> dg.MaterializeResult[None]:
     """What an extraction reports in the UI. `quota` is the organisation's, as it was after the read."""
     counts = stored.table
@@ -144,6 +170,7 @@ def told(
         **({} if quota is None else {"quota_used": quota.used, "quota_allowed": quota.allowed}),
         lake_version=-1 if stored.version is None else stored.version,
         complete=read.complete,
+        **({} if proof is None else {"proof": dg.MetadataValue.md(proof.as_markdown())}),
         rule_counts=dg.MetadataValue.json(stored.rule_counts),
     )
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Literal, get_args
 from urllib.parse import urlsplit
@@ -22,11 +22,16 @@ NEEDED_BY_ENTRA = (
 NO_SECRET = Secret.given("TIEOUT_DESK_CLIENT_SECRET", "")
 ANALYST_ROLE = "Tieout.Analyst"
 """Value of the app role in Entra that makes somebody an analyst; TIEOUT_DESK_ANALYSTS may name people beside it."""
+SHORTEST_FEED_TOKEN = 32
+"""Characters; nobody can guess so many while the desk answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeskSettings:
-    """`analysts` are user names in small letters, or `*`; all others read only. `address` is the desk's own, as browsers see it."""
+    """`analysts` are user names in small letters, or `*`; all others read only. `address` is the desk's own, as browsers see it.
+
+    `feed_token` is what programs that read the feed send as their password; empty: only who sees the desk reads it.
+    """
 
     sign_in: SignIn = "local"
     analysts: frozenset[str] = frozenset({EVERYONE})
@@ -37,6 +42,7 @@ class DeskSettings:
     client_id: str = ""
     authority_url: str = ""
     client_secret: Secret = NO_SECRET
+    feed_token: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "DeskSettings":
@@ -60,6 +66,12 @@ class DeskSettings:
         if address and (urlsplit(address).scheme not in {"http", "https"} or not urlsplit(address).hostname):
             problems.append(f"TIEOUT_DESK_URL is {address!r}. Write it as https://desk.example.com.")
         secret = secret_from(env, "TIEOUT_DESK_CLIENT_SECRET", "TIEOUT_DESK_CLIENT_SECRET_FILE", problems)
+        feed_token = env.get("TIEOUT_FEED_TOKEN", "")
+        if feed_token and (len(feed_token) < SHORTEST_FEED_TOKEN or not feed_token.isascii()):
+            problems.append(
+                f"TIEOUT_FEED_TOKEN is shorter than {SHORTEST_FEED_TOKEN} characters, or has others than ASCII. Make one: "
+                "python -c 'import secrets; print(secrets.token_urlsafe(32))'."
+            )
         if sign_in == "entra":
             missing = [name for name in NEEDED_BY_ENTRA if name not in env]
             if secret is None and not problems:
@@ -80,4 +92,5 @@ class DeskSettings:
                 "TIEOUT_DESK_AUTHORITY_URL", f"https://login.microsoftonline.com/{tenant}/v2.0"
             ).rstrip("/"),
             client_secret=secret or NO_SECRET,
+            feed_token=feed_token,
         )

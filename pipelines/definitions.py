@@ -1,4 +1,4 @@
-"""The code location: every asset, check, job and schedule. Loading it opens nothing and needs no environment."""
+"""The code location: every asset, check, job, schedule and sensor. Loading it opens nothing and needs no environment."""
 
 import warnings
 
@@ -16,10 +16,12 @@ from assets.quality import checks_of, quarantine
 from assets.reconciliation import breaks, reconciliation_of, report
 from assets.reread import read_again
 from assets.salesforce import extraction_of as salesforce_extraction_of
+from assets.source_schema import source_schema
 from assets.writeback import writeback_of
 from pipelines.jobs import backfill_sales_orders, bucket_sales_orders, full_reconciliation, main, reconcile_buckets
 from pipelines.partitions import buckets, month_and_company
 from pipelines.schedules import every_night, every_quarter_of_an_hour
+from pipelines.sensors import alerts_after_a_failed_run, alerts_after_a_run, alerts_every_minute
 from resources.connections import (
     ContractsResource,
     D365Resource,
@@ -45,6 +47,7 @@ defs = dg.Definitions(
         *(salesforce_extraction_of(table) for table in _salesforce),
         *(d365_extraction_of(table) for table in _d365),
         quarantine,
+        source_schema,
         *(crosswalk_of(entity) for entity in ("customer", "sales_order")),
         match_proposals,
         *(reconciliation_of(entity) for entity in ("customer", "sales_order")),
@@ -62,6 +65,7 @@ defs = dg.Definitions(
     asset_checks=[checks_of(table) for table in (*_salesforce, *_d365)],
     jobs=[main, full_reconciliation, backfill_sales_orders, bucket_sales_orders, reconcile_buckets],
     schedules=[every_quarter_of_an_hour, every_night],
+    sensors=[alerts_every_minute, alerts_after_a_run, alerts_after_a_failed_run],
     resources={
         "salesforce": SalesforceResource(),
         "d365": D365Resource(),

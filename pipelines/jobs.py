@@ -9,18 +9,19 @@ from pipelines.partitions import buckets, month_and_company
 FLOW = "tieout/flow"
 _backfill = dg.AssetSelection.assets(BACKFILL_KEY)
 _bucketed, _compared = (dg.AssetSelection.assets(key) for key in (BUCKETED_KEY, COMPARED_KEY))
-_whole_way = dg.AssetSelection.all() - _backfill - _bucketed - _compared
+WHOLE_WAY = dg.AssetSelection.all() - _backfill - _bucketed - _compared
+"""Everything that a run of the main job makes."""
 
 main = dg.define_asset_job(
     "main",
-    selection=_whole_way,
+    selection=WHOLE_WAY,
     description="The whole way: extract what changed, check, reconcile, deliver what is missing, write back, report.",
     tags={FLOW: "main"},
 )
 
 full_reconciliation = dg.define_asset_job(
     "full_reconciliation",
-    selection=_whole_way,
+    selection=WHOLE_WAY,
     description="The whole way with Salesforce read whole, which also finds what was deleted there without a trace.",
     tags={FLOW: "main"},
     config={"resources": {"options": {"config": {"full": True}}}},

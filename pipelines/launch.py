@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.alerts import look_after_run
 from pipelines.services import dagster_instance
 from resources.ledger import Ledger
 from tieout.errors import TieoutError
@@ -55,6 +56,9 @@ def run_job(
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
         )
+        found = look_after_run(instance)
+        if found is not None and found.evaluation.raised:
+            say(f"{len(found.evaluation.raised)} alerts raised; they are listed by: tieout alerts list")
         return JobOutcome(run_id, result.success, None if result.success else problem_of(result))
 
 

@@ -30,6 +30,14 @@ class MergeCounts:
     deleted: int
     unchanged: int
 
+    def __add__(self, later: "MergeCounts") -> "MergeCounts":
+        return MergeCounts(
+            self.inserted + later.inserted,
+            self.updated + later.updated,
+            self.deleted + later.deleted,
+            later.unchanged,
+        )
+
     @property
     def changed(self) -> int:
         """Rows of the table that are not what they were."""

@@ -142,10 +142,11 @@ class SalesforceClient:
         )
         return [{name: value for name, value in record.items() if name != "attributes"} for record in found["records"]]
 
-    def extract(self, table: Table, since: datetime | None, folder: Path) -> PageFiles:
+    def extract(self, table: Table, since: datetime | None, folder: Path, *, keep: Path | None = None) -> PageFiles:
         """All columns of the records that changed at or after `since` (all, where None), deleted ones included, as raw pages in `folder`.
 
-        Counted first: many go by the Bulk API as CSV, few by REST as JSON. `started_at` is Salesforce's clock before the first page.
+        Counted first: many go by the Bulk API as CSV, few by REST as JSON. `started_at` is Salesforce's clock before the first page. A Bulk
+        read that breaks off leaves its pages in `keep`, where the next one for the same records goes on.
         """
         session = self._session
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +159,8 @@ class SalesforceClient:
         if by_rest:
             pages = rest_pages(session, [statement], folder, table.name)
         else:
-            pages = bulk_pages(session, changed_since(table, since, sorted_by_change=False), folder, table.name)
+            pages = bulk_pages(session, changed_since(table, since, sorted_by_change=False), folder, table.name, keep)
+            started_at = pages.started_at or started_at
         log.info(
             "salesforce.extracted",
             extra={

@@ -3,9 +3,11 @@
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
+from resources.bulk_progress import BulkProgress, progress_in
 from resources.salesforce_session import SalesforceSession
 from tieout import query_page
 from tieout.errors import RequestRefused, SourceUnavailable, TieoutError
@@ -20,12 +22,20 @@ _LONGEST_JOB_S = 2 * 60 * 60
 _ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 
 
+class IncompleteResultError(SourceUnavailable):
+    """A job's result cannot be right, so it is not gone on with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The files of one query in their order, and how many records Salesforce says they hold."""
+    """The files of one query in their order, and how many records Salesforce says they hold.
+
+    `started_at`: when what they hold was read, where that was not now.
+    """
 
     files: tuple[Path, ...]
     rows: int
+    started_at: datetime | None = None
 
 
 def rest_pages(session: SalesforceSession, statements: Iterable[str], folder: Path, name: str) -> Pages:
@@ -79,31 +89,62 @@ def _rest_page(session: SalesforceSession, path: str, params: dict[str, str]) ->
     return query_page.cut(session.asked(whole))
 
 
-def bulk_pages(session: SalesforceSession, statement: str, folder: Path, name: str) -> Pages:
+def bulk_pages(session: SalesforceSession, statement: str, folder: Path, name: str, keep: Path | None = None) -> Pages:
     """The records of a statement, deleted ones included: CSV with a header line in every file.
 
-    A token that dies is renewed within the call that met it, so job and position live on. The job is removed at the end, whatever happens.
+    A token that dies is renewed within the call that met it, so job and position live on. The job is removed at the end, unless `keep`
+    names a folder: what is left there of a read that broke off is gone on with behind its last page, by whoever asks the same the next time.
     """
-    order = {
-        "operation": "queryAll",
-        "query": statement,
-        "contentType": "CSV",
-        "columnDelimiter": "COMMA",
-        "lineEnding": "LF",
-    }
-    job: str = session.asked(lambda: session.call("POST", "jobs/query", json=order).json()["id"])
-    ended = False
+    with progress_in(keep or folder / name, statement) as kept:
+        progress = kept or BulkProgress(folder, statement)
+        try:
+            pages = _pages_of_job(session, progress, name)
+        except BaseException as problem:
+            if keep is None or kept is None or not _may_go_on(problem):
+                _remove(session, progress.job, ended=False)
+                progress.forget()
+            raise
+        _remove(session, progress.job, ended=True)
+        return replace(pages, files=progress.handed_over(folder) if kept is not None else pages.files)
+
+
+def _may_go_on(problem: BaseException) -> bool:
+    """Whether the job is still good after this: Salesforce could not be reached, may not be asked any more today, or we were stopped."""
+    return not isinstance(problem, (RequestRefused, IncompleteResultError))
+
+
+def _pages_of_job(session: SalesforceSession, progress: BulkProgress, name: str) -> Pages:
+    if progress.job and not _is_there(session, progress.job):
+        progress.forget()
+    if not progress.job:
+        order = {
+            "operation": "queryAll",
+            "query": progress.statement,
+            "contentType": "CSV",
+            "columnDelimiter": "COMMA",
+            "lineEnding": "LF",
+        }
+        job = session.asked(lambda: session.call("POST", "jobs/query", json=order).json()["id"])
+        progress.begin(job, session.server_time())
+    elif progress.pages:
+        log.info("salesforce.bulk.resumed", extra={"table": name, "pages": len(progress.pages), "rows": progress.rows})
+    expected = _rows_when_complete(session, progress.job, name)
+    _fetch_pages(session, progress, name)
+    if progress.rows != expected:
+        raise IncompleteResultError(
+            f"Salesforce's job {progress.job} found {expected:,} records of {name} and handed out {progress.rows:,}. Run it again."
+        )
+    return Pages(progress.files, progress.rows, progress.started_at)
+
+
+def _is_there(session: SalesforceSession, job: str) -> bool:
     try:
-        expected = _rows_when_complete(session, job, name)
-        ended = True
-        pages = _result_pages(session, job, folder, name)
-        if pages.rows != expected:
-            raise SourceUnavailable(
-                f"Salesforce's job {job} found {expected:,} records of {name} and handed out {pages.rows:,}. Run it again."
-            )
-        return pages
-    finally:
-        _remove(session, job, ended=ended)
+        session.asked(lambda: session.call("GET", f"jobs/query/{job}"))
+    except RequestRefused as refusal:
+        if refusal.status == 404:
+            return False
+        raise
+    return True
 
 
 def _rows_when_complete(session: SalesforceSession, job: str, name: str) -> int:
@@ -125,20 +166,16 @@ def _rows_when_complete(session: SalesforceSession, job: str, name: str) -> int:
         pause = min(pause * _POLL_GROWTH, _LONGEST_POLL_S)
 
 
-def _result_pages(session: SalesforceSession, job: str, folder: Path, name: str) -> Pages:
-    files: list[Path] = []
-    rows, locator = 0, ""
+def _fetch_pages(session: SalesforceSession, progress: BulkProgress, name: str) -> None:
+    """The pages that are not there yet."""
     seen: set[str] = set()
-    while True:
-        file = folder / f"{name}-{len(files) + 1:05}.csv"
-        count, locator = _result_page(session, job, locator, file)
-        files.append(file)
-        rows += count
-        if not locator:
-            return Pages(tuple(files), rows)
-        if locator in seen:
-            raise SourceUnavailable(f"Salesforce's pages of {name} go round in a circle. Run it again.")
-        seen.add(locator)
+    while not progress.pages or progress.locator:
+        if progress.locator in seen:
+            raise IncompleteResultError(f"Salesforce's pages of {name} go round in a circle. Run it again.")
+        seen.add(progress.locator)
+        file = progress.folder / f"{name}-{len(progress.pages) + 1:05}.csv"
+        count, locator = _result_page(session, progress.job, progress.locator, file)
+        progress.took(file, count, locator)
 
 
 def _result_page(session: SalesforceSession, job: str, locator: str, file: Path) -> tuple[int, str]:
@@ -160,7 +197,9 @@ def _result_page(session: SalesforceSession, job: str, locator: str, file: Path)
 
 
 def _remove(session: SalesforceSession, job: str, *, ended: bool) -> None:
-    """Salesforce removes jobs by itself after seven days, so trouble here is told and no more."""
+    """Remove a job, if there is one. Salesforce removes jobs by itself after seven days, so trouble here is told and no more."""
+    if not job:
+        return
     try:
         if not ended:
             try:

@@ -13,14 +13,20 @@ from tieout.settings import Settings
 @contextmanager
 def opened_ledger() -> Iterator[Ledger]:
     """The ledger of this installation."""
+    with reached_database() as url, Ledger.opened(url) as ledger:
+        yield ledger
+
+
+@contextmanager
+def reached_database() -> Iterator[str]:
+    """The address of the ledger's database, which runs for the length of the block."""
     settings = Settings.from_environment()
     home = Home(settings.home)
     url, started = settings.database_url, False
     if url is None:
         url, started = postgres.start(home)
     try:
-        with Ledger.opened(url) as ledger:
-            yield ledger
+        yield url
     finally:
         if started:
             postgres.stop(home)

@@ -34,6 +34,8 @@ app.add_typer(flows_app, name="flows")
 app.add_typer(breaks_app, name="breaks")
 app.add_typer(matches_app, name="matches")
 app.add_typer(periods_app, name="periods")
+alerts_app = typer.Typer(no_args_is_help=True, help="What is out of bounds, and who is told of it.")
+app.add_typer(alerts_app, name="alerts")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 Seed = Annotated[
@@ -343,6 +345,34 @@ def periods_reopen(company: Company, month: OfMonth, comment: Why = "") -> None:
     from pipelines.cli.periods import reopen
 
     reopen(company, month, comment=comment)
+
+
+@alerts_app.command("list")
+def alerts_list(
+    every: Annotated[bool, typer.Option("--all", help="Also those that are over, newest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What was on at the last look, rules and sinks; ends with 1 where an alert is on."""
+    from pipelines.cli.alerts import list_alerts
+
+    raise typer.Exit(list_alerts(every=every, limit=limit, as_json=as_json))
+
+
+@alerts_app.command("check")
+def alerts_check(as_json: AsJson = False) -> None:
+    """Judge every rule now and tell the sinks what is due; ends with 1 where an alert is on or a sink failed."""
+    from pipelines.cli.alerts import check_alerts
+
+    raise typer.Exit(check_alerts(as_json=as_json))
+
+
+@alerts_app.command("test")
+def alerts_test(sink: Annotated[str, typer.Argument(metavar="SINK", help="As `alerts list` shows it.")]) -> None:
+    """Send a test notice to one sink."""
+    from pipelines.cli.alerts import test_sink
+
+    test_sink(sink)
 
 
 def main() -> None:

@@ -110,6 +110,7 @@ attempt = Table(
     Index("ix_attempt_run_id", "run_id"),
     Index("ix_attempt_delivery_id", "delivery_id"),
     Index("ix_attempt_business_key", "business_key"),
+    Index("ix_attempt_at", "at"),
 )
 """Written before the request leaves. Never changed: the end of an attempt is a row of `attempt_result`."""
 
@@ -175,6 +176,7 @@ sweep = Table(
     Column("complete", Boolean, nullable=False),
     Column("problem", Text, nullable=False, server_default=""),
     Column("lake_version", BigInteger),
+    Column("proof", _JSON),
     Index("ix_sweep_system_table_name", "system", "table_name", "id"),
 )
 
@@ -250,6 +252,15 @@ period = Table(
     Index("uq_period_signed", "company", "month", unique=True, postgresql_where=text("state = 'signed'")),
 )
 """A month of a company that somebody signed off. One row for each signature; `reopened` ones are the history."""
+
+source_schema = Table(
+    "source_schema",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("source", Text, primary_key=True, comment="Salesforce object or D365 entity set"),
+    Column("fields", _JSON, nullable=False, comment="field: type"),
+    Column("seen_at", _INSTANT, nullable=False),
+)
 
 event = Table(
     "event",
@@ -347,6 +358,47 @@ match_proposal = Table(
     Index("ix_match_proposal_state", "state", "kind", text("weight desc"), "left_key"),
 )
 """Who may be the same company. `withdrawn`: a later run no longer found it, and nobody had decided."""
+
+quota = Table(
+    "quota",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("used", BigInteger, nullable=False),
+    Column("allowed", BigInteger, nullable=False),
+    Column("at", _INSTANT, nullable=False),
+)
+"""Calls of the last 24 hours as a system told them last."""
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("key", Text, nullable=False, comment="rule and subject; at most one open alert of each"),
+    Column("rule", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("severity", Text, CheckConstraint("severity in ('warning', 'critical')", name="severity"), nullable=False),
+    Column("words", Text, nullable=False, comment="figures of the last look, or why it is over"),
+    Column("since", _INSTANT, nullable=False),
+    Column("last_on_at", _INSTANT, nullable=False, comment="the last look that found it on"),
+    Column("recovered_at", _INSTANT),
+    Index("uq_alert_open", "key", unique=True, postgresql_where=text("recovered_at is null")),
+    Index("ix_alert_recovered_at", "recovered_at"),
+)
+
+alert_notice = Table(
+    "alert_notice",
+    metadata,
+    Column("alert_id", BigInteger, ForeignKey(alert.c.id), primary_key=True, autoincrement=False),
+    Column("sink", Text, primary_key=True),
+    Column("last_noticed_at", _INSTANT, comment="when the sink took a notice that it is on"),
+    Column("recovery_noticed_at", _INSTANT, comment="when the sink took the notice that it is over"),
+    Column("claimed_until", _INSTANT, comment="another process is sending until then"),
+    Column("not_before", _INSTANT, comment="the sink asked to be left alone until then"),
+    Column("tries", Integer, nullable=False, server_default="0", comment="failed ones since the last success"),
+    Column("problem", Text, nullable=False, server_default="", comment="why the last try failed"),
+    Index("ix_alert_notice_sink", "sink"),
+)
+"""What one sink knows of one alert."""
 
 APPEND_ONLY = (attempt, attempt_result, decision)
 """Tables in which a trigger refuses every UPDATE, DELETE and TRUNCATE."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -16,7 +16,10 @@ SweepMode = Literal["full", "incremental", "partition"]
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One read of one table: what the system counted, what arrived, and whether the two prove that nothing is missing."""
+    """One read of one table: what the system counted, what arrived, and whether the two prove that nothing is missing.
+
+    `proof`: of Salesforce, what its figures and those of the lake were (`tieout.completeness.Proof`).
+    """
 
     run_id: str
     system: str
@@ -29,6 +32,7 @@ class Sweep:
     complete: bool
     problem: str = ""
     lake_version: int | None = None
+    proof: Mapping[str, Any] | None = None
 
 
 class Watermarks:

@@ -15,7 +15,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.backfill import BACKFILL_KEY
+from pipelines.jobs import WHOLE_WAY
 from pipelines.launch import problem_of
 from resources.lake import Lake
 from resources.ledger import Ledger
@@ -182,7 +182,7 @@ def job_of(contracts: str, only: tuple[str, ...], checks: bool) -> dg.JobDefinit
     definitions = _code_location(contracts)
     if checks and not only:
         return definitions.resolve_job_def(MAIN)
-    way: dg.AssetSelection = dg.AssetSelection.all() - dg.AssetSelection.assets(BACKFILL_KEY)
+    way: dg.AssetSelection = WHOLE_WAY
     if only:
         way = dg.AssetSelection.assets(*(name.split("/") for name in only))
     part = dg.define_asset_job(

@@ -166,8 +166,8 @@ def test_a_salesforce_that_is_busy_for_a_moment_is_asked_again(reading: Installa
     run = reading.run(only=["salesforce/account"])
 
     assert run.success
-    # The question for the count three times, then the page.
-    assert len(moments(salesforce.journal(phase="asked", method="GET"))) == before + 4
+    # The question for the count three times, then the page, then the two questions of the proof.
+    assert len(moments(salesforce.journal(phase="asked", method="GET"))) == before + 6
 
 
 def test_a_maintenance_page_of_salesforce_is_told_after_some_tries(reading: Installation) -> None:

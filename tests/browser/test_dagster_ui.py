@@ -28,6 +28,7 @@ GROUPS = [
     catalogue.WRITEBACK,
     catalogue.LOG,
     catalogue.BACKFILL,
+    catalogue.BUCKETS,
 ]
 # The UI draws itself after several questions to its server; this is for a machine that does other work, too.
 PATIENCE_MS = 20_000

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 import resources.salesforce
 import resources.salesforce_pages
 import tieout.soql
+from resources.bulk_progress import progress_in
 from resources.salesforce import SalesforceClient
 from tests.salesforce_client.conftest import PRODUCTS
 from tests.sandbox_salesforce.running_org import Sandbox
@@ -235,6 +237,68 @@ def test_a_bulk_job_that_was_left_half_way_is_removed(
     assert org.call("GET", "jobs/query").json()["records"] == []
 
 
+def broken_off(org: Sandbox, client: SalesforceClient, product: Table, tmp_path: Path) -> None:
+    """A read that breaks off for good behind its second page; the folder of its run goes."""
+    org.control("faults", kind="refuse", status=503, path="/results", after=2, times=9)
+    with pytest.raises(SourceUnavailable):
+        client.extract(product, None, tmp_path / "first", keep=tmp_path / "kept")
+    shutil.rmtree(tmp_path / "first")
+    org.http.delete(f"{org.url}/_sandbox/faults", timeout=10)
+
+
+def test_a_bulk_read_that_broke_off_goes_on_behind_its_last_page(
+    org: Sandbox, client_for: Callable[..., SalesforceClient], product: Table, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(resources.salesforce_pages, "_BULK_PAGE_ROWS", 3_000)
+    begun = client_for().server_now()
+    broken_off(org, client_for(), product, tmp_path)
+    place = org.journal_end()
+
+    pages = client_for().extract(product, None, tmp_path / "second", keep=tmp_path / "kept")
+
+    assert [file.parent for file in pages.files] == [tmp_path / "second"] * 4
+    ids = [row["Id"] for row in records(pages)]
+    assert len(ids) == len(set(ids)) == pages.rows == PRODUCTS
+    asked = org.journal(after=place, phase="asked")
+    assert [entry["method"] for entry in asked if entry["path"].endswith("jobs/query")] == []
+    assert sum(entry["path"].endswith("/results") for entry in asked) == 2
+    assert begun <= pages.started_at <= pages.ended_at
+    assert org.call("GET", "jobs/query").json()["records"] == []
+    assert [file.name for file in (tmp_path / "kept").iterdir()] == ["lock"]
+
+
+def test_a_job_that_is_gone_and_another_question_are_begun_anew(
+    org: Sandbox, client: SalesforceClient, product: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(resources.salesforce_pages, "_BULK_PAGE_ROWS", 3_000)
+    for change in ("the job is gone", "another question"):
+        broken_off(org, client, product, tmp_path)
+        wanted = product
+        if change == "another question":
+            wanted = replace(product, columns=product.columns[:-4])
+        else:
+            [job] = org.call("GET", "jobs/query").json()["records"]
+            org.call("DELETE", f"jobs/query/{job['id']}")
+
+        pages = client.extract(wanted, None, tmp_path / change, keep=tmp_path / "kept")
+
+        got = records(pages)
+        assert len({row["Id"] for row in got}) == len(got) == PRODUCTS
+        assert set(got[0]) == {column.name for column in wanted.columns}
+
+
+def test_two_reads_at_once_do_not_share_what_is_kept(
+    org: Sandbox, client: SalesforceClient, product: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(resources.salesforce_pages, "_BULK_PAGE_ROWS", 3_000)
+    broken_off(org, client, product, tmp_path)
+    with progress_in(tmp_path / "kept", "SELECT Id FROM Product2"):
+        pages = client.extract(product, None, tmp_path / "beside", keep=tmp_path / "kept")
+
+    assert len({row["Id"] for row in records(pages)}) == pages.rows == PRODUCTS
+
+
 def test_a_statement_too_long_for_an_address_goes_by_a_bulk_job(
     client: SalesforceClient, account: Table, accounts: MakeAccounts, tmp_path: Path, now: datetime,
     monkeypatch: pytest.MonkeyPatch,
@@ -317,8 +381,24 @@ def test_the_orders_of_a_month_and_their_lines_can_be_asked_for(
     ]
     orders = contracts["sales_order"]
 
-    found = client.query(tieout.soql.closed_in_month(orders, date(2026, 12, 1), company), include_deleted=True)
-    lines = client.query(tieout.soql.lines_closed_in_month(orders, date(2026, 12, 1), company), include_deleted=True)
+    [december] = tieout.soql.consecutive([(date(2026, 12, 1), company)])
+    found = client.query(tieout.soql.closed_in(orders, december), include_deleted=True)
+    lines = client.query(tieout.soql.lines_closed_in(orders, december), include_deleted=True)
 
     assert {record["Id"] for record in found} == set(ids[1:3])
     assert lines == []
+
+
+def test_months_that_follow_each_other_are_asked_for_at_once() -> None:
+    months = [
+        (date(2026, 1, 1), "usmf"),
+        (date(2025, 12, 1), "usmf"),
+        (date(2026, 3, 1), "usmf"),
+        (date(2026, 2, 1), "demf"),
+    ]
+
+    assert tieout.soql.consecutive(months) == [
+        tieout.soql.ClosedIn(date(2026, 2, 1), date(2026, 3, 1), "demf"),
+        tieout.soql.ClosedIn(date(2025, 12, 1), date(2026, 2, 1), "usmf"),
+        tieout.soql.ClosedIn(date(2026, 3, 1), date(2026, 4, 1), "usmf"),
+    ]

@@ -1,0 +1,1 @@
+"""Alerts: rules, their state in the ledger, and every sink against a real server."""
