@@ -15,6 +15,7 @@ from desk.links import Links
 from desk.settings import DeskSettings
 from resources.lake import Lake
 from resources.ledger import Ledger
+from resources.secrets import with_secrets
 from tieout.contract import load_contracts
 from tieout.errors import ConfigurationError
 from tieout.settings import Settings
@@ -28,7 +29,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--port", type=int, default=PORT)
     asked = arguments.parse_args()
-    settings, desk_settings = Settings.from_environment(), DeskSettings.from_environment()
+    settings = Settings.from_environment()
+    desk_settings = DeskSettings.from_environment(
+        with_secrets(os.environ, ["TIEOUT_FEED_TOKEN"], ca_bundle=settings.ca_bundle)
+    )
     if settings.database_url is None:
         raise ConfigurationError("TIEOUT_DATABASE_URL is not set. Start the desk with `tieout desk`, or set it.")
     secret = kept_secret(settings.home / "desk-secret")

@@ -6,13 +6,13 @@ refusal asks once whether there is another one.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tieout.errors import AuthenticationProblem, ConfigurationError, SourceUnavailable
-from tieout.secret import Place, Secret
+from tieout.secret import Place, Secret, secret_from
 from tieout.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -90,6 +90,24 @@ def read_secret(secret: Secret, *, ca_bundle: Path | None = None, credential: "T
     if not value.strip():
         raise ConfigurationError(f"{secret} is empty. Put the secret there.")
     return value
+
+
+def with_secrets(
+    environment: Mapping[str, str], variables: Iterable[str], *, ca_bundle: Path | None = None
+) -> dict[str, str]:
+    """The environment in which each of these variables holds the secret itself, wherever it or its `…_FILE` said that it is.
+
+    For what is read anew each time that it is needed, such as the address of a channel when a notice is sent. Raises as `read_secret`.
+    """
+    resolved = dict(environment)
+    problems: list[str] = []
+    for variable in variables:
+        secret = secret_from(environment, variable, f"{variable}_FILE", problems)
+        if problems:
+            raise ConfigurationError(" ".join(problems))
+        if secret is not None and secret.place is not Place.ENVIRONMENT:
+            resolved[variable] = read_secret(secret, ca_bundle=ca_bundle)
+    return resolved
 
 
 def _from_file(secret: Secret) -> str:

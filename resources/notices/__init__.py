@@ -1,8 +1,10 @@
 """Sinks: where notices go. One module for each kind; `open_sink(spec)` gives the one that a name in the alerts file stands for."""
 
+import os
 from collections.abc import Mapping
 
 from resources.notices.sink import NotTaken, Sink
+from resources.secrets import with_secrets
 from tieout.alerting import SinkSpec, model
 from tieout.alerting.settings import ca_bundle, graph_settings, secret_in, smtp_settings, webhook_url
 
@@ -16,6 +18,9 @@ def open_sink(spec: SinkSpec, environment: Mapping[str, str] | None = None) -> S
     """
     # Imported here: the definitions are loaded without mail, Entra and HTTP.
     authorities = ca_bundle(environment)
+    environment = with_secrets(
+        os.environ if environment is None else environment, _secrets_of(spec), ca_bundle=authorities
+    )
     match spec:
         case model.SmtpSink():
             from resources.notices.smtp import SmtpMail
@@ -37,3 +42,14 @@ def open_sink(spec: SinkSpec, environment: Mapping[str, str] | None = None) -> S
             from resources.notices.apprise import AppriseService
 
             return AppriseService(secret_in(spec.url_from, environment), spec.url_from)
+
+
+def _secrets_of(spec: SinkSpec) -> tuple[str, ...]:
+    """The variables that hold secrets of a sink."""
+    match spec:
+        case model.SmtpSink():
+            return ("TIEOUT_SMTP_PASSWORD",)
+        case model.GraphSink():
+            return ("TIEOUT_GRAPH_CLIENT_SECRET",)
+        case _:
+            return (spec.url_from,)

@@ -1,5 +1,6 @@
 """Teams, Slack and whatever Apprise knows, against real HTTP servers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +121,19 @@ def test_apprise_that_fails_or_does_not_know_the_address_is_told_without_it(
         open_sink(APPRISE, {"TIEOUT_APPRISE_URL": "nothing://canary"}).send(a_notice())
 
     assert "canary" not in f"{failed.value} {unknown.value} {capfd.readouterr()}"
+
+
+def test_the_address_of_a_channel_may_be_in_a_file_that_is_read_for_every_notice(
+    web: WebServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "hook"
+    for path in ("/hooks/old", "/hooks/new"):
+        file.write_text(f"{web.url}{path}\n")
+        open_sink(KINDS["slack"], {"HOOK_FILE": str(file)}).send(a_notice())
+
+    assert len(web.posts) == 2
+
+
+def test_a_file_of_a_channels_address_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"HOOK .*/none cannot be read"):
+        open_sink(KINDS["slack"], {"HOOK": f"file:{tmp_path}/none"})
