@@ -49,6 +49,10 @@ class System:
         """What was asked behind the place `after` of the journal."""
         return self._journal(after, phase="asked")
 
+    def answered(self, after: int = 0) -> list[dict[str, Any]]:
+        """What was answered behind the place `after` of the journal, with its status."""
+        return self._journal(after, phase="answered")
+
     def struck(self, after: int = 0) -> bool:
         """Whether a fault that was ordered has struck behind the place `after` of the journal."""
         return bool(self._journal(after, phase="fault"))

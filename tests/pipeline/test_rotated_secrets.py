@@ -61,7 +61,7 @@ def test_a_run_in_whose_middle_both_secrets_are_rotated_ends_as_if_nothing_had_b
 
     assert finished.code != COULD_NOT_RUN, finished.stderr
     assert installation.d365.effects(before["d365"])
-    answered = installation.d365._journal(before["d365"], phase="answered")
+    answered = installation.d365.answered(before["d365"])
     assert {401, 200} <= {entry["status"] for entry in answered if "/oauth2/" in entry["path"]}
     assert OLD not in finished.stdout + finished.stderr
     assert NEW not in finished.stdout + finished.stderr + written_below(installation)
