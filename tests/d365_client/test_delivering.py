@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from resources.d365 import D365Client
 from resources.dispatch import DeliverySummary, Pace, deliver
 from resources.ledger import Ledger
 from resources.ledger.delivery_queries import DeliveryFilter
+from sandbox.common.credentials import DEFAULT_CLIENT_SECRET
 from tests.d365_client.conftest import Sandbox
 from tests.d365_client.gateway import Gateway
 from tests.delivery.records import PRODUCT_ID, a_line, an_account, an_opportunity
@@ -24,6 +26,7 @@ from tieout.errors import AuthenticationProblem
 from tieout.intended import IntendedWrite, Step
 from tieout.odata import json_body
 from tieout.order import order_write
+from tieout.secret import Secret
 
 UNITS = {PRODUCT_ID: {"unit": "Each"}}
 
@@ -388,6 +391,27 @@ def test_a_token_that_ends_before_a_batch_is_replaced(
 
     assert delivering(write).created == 1
     assert effects(write) == ONCE
+
+
+def test_an_order_that_meets_a_rotated_secret_is_created_once(
+    ledger: Ledger, open_client: Callable[..., D365Client], contract: Contract, sandbox: Sandbox, order: Order,
+    effects: Effects, tmp_path: Path,
+) -> None:  # fmt: skip
+    file = tmp_path / "secret"
+    file.write_text(DEFAULT_CLIENT_SECRET)
+    client = open_client(secret=Secret.in_file("D365_CLIENT_SECRET_FILE", str(file)))
+    delivering = Delivering(ledger, client, contract)
+    delivering(order())
+    sandbox.post("settings", {"client_secret": "rotated"})
+    sandbox.post("tokens/expire")
+    left, met = order(), order()
+
+    with pytest.raises(AuthenticationProblem, match="it holds no other value"):
+        delivering(left)
+    file.write_text("rotated")
+
+    assert delivering(left, met).created == 2
+    assert (effects(left), effects(met)) == (ONCE, ONCE)
 
 
 def test_an_unreachable_d365_leaves_the_orders_planned_with_the_reason(
