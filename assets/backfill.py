@@ -131,10 +131,10 @@ def read_history(
             client, lake, ledger, contracts, contracts.table("salesforce", name), home, run_id=run_id, full=False
         )
     found: list[str] = []
-    for month, company in slices:
+    for wanted in soql.consecutive(slices):
         questions = (
-            (orders.table("salesforce"), soql.closed_in_month(orders, month, company)),
-            (orders.lines_table("salesforce"), soql.lines_closed_in_month(orders, month, company)),
+            (orders.table("salesforce"), soql.closed_in(orders, wanted)),
+            (orders.lines_table("salesforce"), soql.lines_closed_in(orders, wanted)),
         )
         for table, question in questions:
             ids = [str(row["Id"]) for row in client.query(question, include_deleted=True)]

@@ -13,7 +13,8 @@ from resources.connections import ContractsResource, LakeResource
 from resources.workbench import WorkbenchResource, duckdb_connection
 from tieout.contract import System
 from tieout.errors import SourceUnavailable
-from tieout.keyed import bucket_of, compare, order_headers, order_side, shared_statement
+from tieout.keyed import bucket_of, compare
+from tieout.keyed.orders import order_headers, order_side, shared_statement
 from tieout.reconciliation import make_order_sides
 
 BUCKETED_KEY = ["buckets", "sales_order"]

@@ -1,6 +1,7 @@
 """How assets present themselves in the UI: groups, owners, kinds, columns, and the metadata that every write reports."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -10,6 +11,9 @@ from tieout.contract import Table
 from tieout.reconciliation.rows import Verdict
 
 OWNER = "team:integration"
+
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_window=timedelta(minutes=45))
+"""What the main job makes every 15 minutes: three runs that did not come are a warning in the UI, two hours without one are a failure."""
 
 # One word per step of the way, in the order in which the UI shows them.
 SALESFORCE = "salesforce"

@@ -22,6 +22,7 @@ def extraction_of(table: Table) -> dg.AssetsDefinition:
         owners=[catalogue.OWNER],
         kinds={"dynamics365", "deltalake"},
         pool="d365",
+        freshness_policy=catalogue.FRESH,
         description=(
             f"`{table.source}` of all companies as D365 has it: read whole and compared by hash, because the entity tells neither changes nor "
             "deletions. Only rows that changed are written. The count before and after the read proves that nothing is missing."

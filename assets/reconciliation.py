@@ -135,6 +135,7 @@ def breaks(
     owners=[catalogue.OWNER],
     kinds={"html", "excel"},
     pool="lake",
+    freshness_policy=catalogue.FRESH,
     deps=[BREAKS_KEY, ["integration_log"], ["quality", "quarantine"]],
     description="What analysts open: one HTML page that needs no server, an XLSX with the same tables, and the summary of the command line.",
 )

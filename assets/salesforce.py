@@ -42,6 +42,7 @@ def extraction_of(table: Table) -> dg.AssetsDefinition:
         owners=[catalogue.OWNER],
         kinds={"salesforce", "deltalake"},
         pool="salesforce",
+        freshness_policy=catalogue.FRESH,
         description=(
             f"`{table.source}` as Salesforce has it: everything that changed since the last read, and ten minutes more, because rows become "
             "visible later than their stamp says. Merged by Id; an older version never replaces a newer one. Deleted records stay, marked."

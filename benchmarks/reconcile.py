@@ -21,7 +21,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks import planted
+from benchmarks import planted, planted_orders
 from benchmarks.engine_process import ENGINES
 from benchmarks.truth import Score, scores
 
@@ -111,7 +111,7 @@ def _prepare(folder: Path, rows: int, buckets: int | None) -> float | None:
     con.execute("SET preserve_insertion_order = false")
     _tell(f"planting {rows:,} orders in {folder}")
     planted.plant(con, folder, rows)
-    is_landed = all(path.exists() for path in planted.canonical_files(folder))
+    is_landed = all(path.exists() for path in planted_orders.canonical_files(folder))
     started = time.perf_counter()
     planted.land(con, folder)
     landing_s = None if is_landed else round(time.perf_counter() - started, 2)

@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from desk.access import SignInNeededError
 from desk.desk import Desk
 from desk.entra import SIGN_IN, sign_in_routes
+from desk.feed import routes as feed
+from desk.feed.access import feed_viewer, is_feed
 from desk.pages import breaks, matches, overview, periods, records
 from desk.writing import query
 from tieout.errors import TieoutError
@@ -44,6 +46,7 @@ def create_app(desk: Desk, secret: str) -> Starlette:
         *records.routes,
         *matches.routes,
         *periods.routes,
+        *feed.routes,
         Mount("/static", StaticFiles(directory=_STATIC), name="static"),
     ]
     if settings.sign_in == "local":
@@ -106,8 +109,18 @@ class _WhoAsks:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
+        desk: Desk = scope["app"].state.desk
+        if is_feed(scope["path"]):
+            # Programs cannot follow a redirect to a page where people sign in.
+            found = feed_viewer(request, desk.settings, desk.access)
+            if isinstance(found, Response):
+                await found(scope, receive, send)
+                return
+            request.state.viewer = found
+            await self._app(scope, receive, send)
+            return
         try:
-            request.state.viewer = scope["app"].state.desk.access.viewer(request)
+            request.state.viewer = desk.access.viewer(request)
         except SignInNeededError as problem:
             await (await _to_sign_in(request, problem))(scope, receive, send)
         except HTTPException as problem:

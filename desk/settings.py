@@ -21,11 +21,16 @@ NEEDED_BY_ENTRA = (
 )
 ANALYST_ROLE = "Tieout.Analyst"
 """Value of the app role in Entra that makes somebody an analyst; TIEOUT_DESK_ANALYSTS may name people beside it."""
+SHORTEST_FEED_TOKEN = 32
+"""Characters; nobody can guess so many while the desk answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeskSettings:
-    """`analysts` are user names in small letters, or `*`; all others read only. `address` is the desk's own, as browsers see it."""
+    """`analysts` are user names in small letters, or `*`; all others read only. `address` is the desk's own, as browsers see it.
+
+    `feed_token` is what programs that read the feed send as their password; empty: only who sees the desk reads it.
+    """
 
     sign_in: SignIn = "local"
     analysts: frozenset[str] = frozenset({EVERYONE})
@@ -36,6 +41,7 @@ class DeskSettings:
     client_id: str = ""
     authority_url: str = ""
     client_secret: str = field(default="", repr=False)
+    feed_token: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "DeskSettings":
@@ -58,6 +64,12 @@ class DeskSettings:
         address = env.get("TIEOUT_DESK_URL", "").rstrip("/")
         if address and (urlsplit(address).scheme not in {"http", "https"} or not urlsplit(address).hostname):
             problems.append(f"TIEOUT_DESK_URL is {address!r}. Write it as https://desk.example.com.")
+        feed_token = env.get("TIEOUT_FEED_TOKEN", "")
+        if feed_token and (len(feed_token) < SHORTEST_FEED_TOKEN or not feed_token.isascii()):
+            problems.append(
+                f"TIEOUT_FEED_TOKEN is shorter than {SHORTEST_FEED_TOKEN} characters, or has others than ASCII. Make one: "
+                "python -c 'import secrets; print(secrets.token_urlsafe(32))'."
+            )
         if sign_in == "entra":
             problems += [
                 f"TIEOUT_DESK_SIGN_IN is entra, {name} is not set. Set it."
@@ -79,4 +91,5 @@ class DeskSettings:
                 "TIEOUT_DESK_AUTHORITY_URL", f"https://login.microsoftonline.com/{tenant}/v2.0"
             ).rstrip("/"),
             client_secret=env.get("TIEOUT_DESK_CLIENT_SECRET", ""),
+            feed_token=feed_token,
         )

@@ -16,6 +16,7 @@ from assets.quality import checks_of, quarantine
 from assets.reconciliation import breaks, reconciliation_of, report
 from assets.reread import read_again
 from assets.salesforce import extraction_of as salesforce_extraction_of
+from assets.source_schema import source_schema
 from assets.writeback import writeback_of
 from pipelines.jobs import backfill_sales_orders, bucket_sales_orders, full_reconciliation, main, reconcile_buckets
 from pipelines.partitions import buckets, month_and_company
@@ -46,6 +47,7 @@ defs = dg.Definitions(
         *(salesforce_extraction_of(table) for table in _salesforce),
         *(d365_extraction_of(table) for table in _d365),
         quarantine,
+        source_schema,
         *(crosswalk_of(entity) for entity in ("customer", "sales_order")),
         match_proposals,
         *(reconciliation_of(entity) for entity in ("customer", "sales_order")),

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from tieout.contract.model import System
 from tieout.contract.tables import Field, ValueMap
 from tieout.countries import COUNTRY_TABLE
-from tieout.sql import literal, literals
+from tieout.legal_forms import without_legal_form
+from tieout.phone_numbers import E164
+from tieout.sql import literal, literals, quoted
 
 MONEY_TYPE = "DECIMAL(28,6)"
 
@@ -27,12 +29,17 @@ def canonical(field: Field, system: System, columns: Sequence[str]) -> str:
     if field.values is not None:
         return mapped(field.values, system, columns)
     match field.compare:
+        case "text" if field.ignores_legal_form:
+            return without_legal_form(text(value))
         case "text":
             return text(value)
         case "code":
             return f"nullif(upper({_trimmed(value)}), '')"
         case "email":
             return f"nullif(lower({_trimmed(value)}), '')"
+        case "phone" if field.region is not None or field.region_columns:
+            region = literal(field.region) if field.region else country(quoted(field.region_columns[system]))
+            return f"coalesce({E164}({value}, {region}), {phone(value)})"
         case "phone":
             return phone(value)
         case "country":

@@ -85,5 +85,5 @@ def register(connection: "duckdb.DuckDBPyConnection") -> None:
 
 
 def _spellings(country: Any) -> list[str]:
-    attributes = ("alpha_2", "alpha_3", "name", "common_name", "official_name")
+    attributes = ("alpha_2", "alpha_3", "numeric", "name", "common_name", "official_name")
     return [value for value in (getattr(country, attribute, None) for attribute in attributes) if value]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tieout import countries
+from tieout import countries, phone_numbers
 from tieout.canonical import MONEY_TYPE, canonical, canonical_column
 from tieout.contract.model import ColumnType, System
 from tieout.contract.tables import Column, Field, Table
@@ -251,7 +251,7 @@ def land(
     as received), `rules` and `reasons` (lists), `_row_hash`, `_extracted_at`, `_run_id`. `violations`: `_key`, `parent_key`, `rule`, `field`,
     `severity`, `value`, `reason`. `products` names a relation with a `ProductCode` column, in which the lines' products should be found.
     """
-    countries.register(con)
+    register_functions(con, table)
     con.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {stage_sql(table, page_files.files, page_files.format)}")
     con.execute(f"CREATE OR REPLACE TEMP VIEW arrived AS {typed_sql(table, 'staged')}")
     con.execute(f"CREATE OR REPLACE TEMP TABLE repeated_key AS {_repeated_keys_sql()}")
@@ -273,6 +273,13 @@ def land(
     for leftover in ("staged", "repeated_key"):
         con.execute(f"DROP TABLE {leftover}")
     return Landed(rows=rows, good=good, bad=bad, repeated=rows - good - bad, counts=counts)
+
+
+def register_functions(con: "duckdb.DuckDBPyConnection", table: Table) -> None:
+    """Make on `con` what the expressions of canonical values need besides DuckDB itself."""
+    countries.register(con)
+    if any(field.region or field.region_columns for field in table.fields):
+        phone_numbers.register(con)
 
 
 def _repeated_keys_sql() -> str:

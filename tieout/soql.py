@@ -4,7 +4,8 @@ Only what is needed to read a table, its columns changed since an instant or by 
 (`queryAll`), not by the statement.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from urllib.parse import quote_plus
 
@@ -86,20 +87,40 @@ def is_id(text: str) -> bool:
     return text[15:].upper() == "".join(_CHECK[number] for number in capitals)
 
 
-def closed_in_month(contract: Contract, first: date, company: str) -> str:
-    """The ids of the header records of one company that close in the month that begins on `first`."""
-    return f"SELECT {contract.salesforce.key[0]} FROM {contract.salesforce.source} WHERE {_closed_in_month(contract, first, company)}"
+@dataclass(frozen=True, slots=True)
+class ClosedIn:
+    """Close dates from `first` up to the day before `end`, in one company."""
+
+    first: date
+    end: date
+    company: str
 
 
-def lines_closed_in_month(contract: Contract, first: date, company: str) -> str:
-    """The ids of the lines of `closed_in_month`."""
+def consecutive(months: Iterable[tuple[date, str]]) -> list[ClosedIn]:
+    """Months (first of month, company) as few ranges: those of a company that follow each other become one."""
+    ranges: list[ClosedIn] = []
+    for first, company in sorted(set(months), key=lambda month: (month[1], month[0])):
+        end = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+        if ranges and (ranges[-1].company, ranges[-1].end) == (company, first):
+            ranges[-1] = replace(ranges[-1], end=end)
+        else:
+            ranges.append(ClosedIn(first, end, company))
+    return ranges
+
+
+def closed_in(contract: Contract, wanted: ClosedIn) -> str:
+    """The ids of the header records that close in a range."""
+    where = (
+        f"CloseDate >= {wanted.first.isoformat()} AND CloseDate < {wanted.end.isoformat()} "
+        f"AND {contract.link.company} = {_quoted(wanted.company)}"
+    )
+    return f"SELECT {contract.salesforce.key[0]} FROM {contract.salesforce.source} WHERE {where}"
+
+
+def lines_closed_in(contract: Contract, wanted: ClosedIn) -> str:
+    """The ids of the lines of `closed_in`."""
     lines = contract.lines_table("salesforce")
-    return f"SELECT {lines.key[0]} FROM {lines.source} WHERE {lines.parent} IN ({closed_in_month(contract, first, company)})"
-
-
-def _closed_in_month(contract: Contract, first: date, company: str) -> str:
-    after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-    return f"CloseDate >= {first.isoformat()} AND CloseDate < {after.isoformat()} AND {contract.link.company} = {_quoted(company)}"
+    return f"SELECT {lines.key[0]} FROM {lines.source} WHERE {lines.parent} IN ({closed_in(contract, wanted)})"
 
 
 def instant(value: datetime) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, func, select, text
 
 from resources.ledger.alert_queries import AlertQueries
 from resources.ledger.alerts import Alerts
@@ -18,6 +18,7 @@ from resources.ledger.flows import Flows
 from resources.ledger.matches import Matches
 from resources.ledger.periods import Periods
 from resources.ledger.schema import connect, upgrade
+from resources.ledger.source_schemas import SourceSchemas
 from resources.ledger.watermarks import Watermarks
 
 
@@ -36,6 +37,7 @@ class Ledger:
         self.flows = Flows(engine)
         self.periods = Periods(engine)
         self.matches = Matches(engine)
+        self.source_schemas = SourceSchemas(engine)
         self.alerts = Alerts(engine)
         self.alert_queries = AlertQueries(engine)
         self._engine = engine
@@ -65,6 +67,15 @@ class Ledger:
                     text("select pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": f"tieout {name}"}
                 )
                 connection.commit()
+
+    @contextmanager
+    def read_only(self, *, timeout_s: int) -> Iterator[Connection]:
+        """One moment of the whole ledger for statements that change nothing; each is cut off after `timeout_s` (OperationalError)."""
+        with self._engine.connect().execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        ) as connection:
+            connection.execute(select(func.set_config("statement_timeout", f"{timeout_s}s", True)))
+            yield connection
 
     def close(self) -> None:
         """Give the connections back."""

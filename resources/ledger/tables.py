@@ -253,6 +253,15 @@ period = Table(
 )
 """A month of a company that somebody signed off. One row for each signature; `reopened` ones are the history."""
 
+source_schema = Table(
+    "source_schema",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("source", Text, primary_key=True, comment="Salesforce object or D365 entity set"),
+    Column("fields", _JSON, nullable=False, comment="field: type"),
+    Column("seen_at", _INSTANT, nullable=False),
+)
+
 event = Table(
     "event",
     metadata,

@@ -58,6 +58,27 @@ def line_of(name: str, text: str) -> int:
         ),
         (
             "absolute: \"0.01\"",
+            "days: 2",
+            "a tolerance of `days` does not fit `compare: money`. Use `absolute` or `percent`.",
+        ),
+        ("tolerance: {absolute: \"0.01\"}", "tolerance: {}", "the tolerance says nothing. Give `absolute` or `percent`, or remove it."),
+        (
+            "    compare: phone\n",
+            "    compare: phone\n    legal_form: ignored\n",
+            "`legal_form` does not fit `compare: phone`. Remove it, or compare as `text`.",
+        ),
+        (
+            "    compare: phone\n",
+            "    compare: phone\n    default_country: contry\n",
+            "`contry` is neither two capital letters nor a field beside it. Did you mean `country`?",
+        ),
+        (
+            "    compare: email\n",
+            "    compare: email\n    default_country: DE\n",
+            "`default_country` does not fit `compare: email`. Remove it, or compare as `phone`.",
+        ),
+        (
+            "absolute: \"0.01\"",
             "absolute: \"-0.01\"",
             "a tolerance is a distance and cannot be negative: -0.01. Remove the sign.",
         ),
@@ -110,6 +131,26 @@ def test_a_mistake_is_told_with_what_to_write_instead(refusal_of: Refusal, old: 
         ("values: product.unit", "values: product.units", "there is no value map `product.units`. Did you mean `product.unit`?"),
         ("      None/*: open\n", "      Odd: open\n", "`Odd` in the value map `order_status` does not name SalesOrderStatus/SalesOrderProcessingStatus."),
         ("    parent: OpportunityId\n", "", "lines need `parent`, the column that names their header. Add it."),
+        (
+            "    compare: money\n",
+            "    compare: money\n    exchange: {currency: curency, date: CloseDate}\n",
+            "there is no field `curency` beside it. Did you mean `currency`?",
+        ),
+        (
+            "    compare: money\n",
+            "    compare: money\n    exchange: {currency: currency, date: CloseDat}\n",
+            "Salesforce has no day in `CloseDat`, as far as this contract reads. Did you mean `CloseDate`?",
+        ),
+        (
+            "      compare: quantity\n    unit:\n",
+            '      compare: quantity\n      conversion: {unit: unti, factors: {ea: "1", box: "0"}}\n    unit:\n',
+            "there is no field `unti` beside it. Did you mean `unit`?",
+        ),
+        (
+            "      compare: quantity\n    unit:\n",
+            '      compare: quantity\n      conversion: {unit: unit, factors: {ea: "1", box: "0"}}\n    unit:\n',
+            "a factor of 0 makes every quantity equal. Correct it.",
+        ),
         ("    references: customer\n", "", "`compare: reference` and `references` go together."),
         ("entity: sales_order", "entity: customer", "entity `customer` is already described in contracts/customer.yaml. Keep one of the two files."),
     ],

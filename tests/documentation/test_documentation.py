@@ -23,6 +23,7 @@ PAGES = [
         "docs/how-it-works.md",
         "docs/tenants.md",
         "docs/data-dictionary.md",
+        "docs/bi.md",
     )
 ]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -6,9 +6,8 @@ from decimal import Decimal
 
 import duckdb
 
-from tieout.contract.tables import Tolerance
+from tieout.compared_field import ComparedField, Tolerance
 from tieout.keyed import KeyedComparison, KeyedResult, SideColumns, canonical_select, compare
-from tieout.reconciliation.fields import ComparedField
 from tieout.sql import literal
 
 A_CENT = Tolerance(absolute=Decimal("0.01"))

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from benchmarks import planted
+from benchmarks import planted, planted_orders
 from benchmarks.truth import Score, scores
 from tieout.keyed import compare, comparison_steps, result_steps
 
@@ -51,9 +51,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def on_spark(spark: Any, planted_folder: Path) -> dict[str, Any]:
     """Step → its result on Spark."""
-    for side, file in zip(planted.SIDES, planted.canonical_files(planted_folder), strict=True):
+    for side, file in zip(planted_orders.SIDES, planted_orders.canonical_files(planted_folder), strict=True):
         spark.read.parquet(str(file)).createOrReplaceTempView(f"keyed_{side}")
-    comparison, made = planted.comparison(), {}
+    comparison, made = planted_orders.comparison(), {}
     for step in (*comparison_steps(comparison), *result_steps(comparison)):
         text = sqlglot.transpile(step.select, read="duckdb", write="spark")[0]
         made[step.name] = spark.sql(text).cache()
@@ -76,8 +76,8 @@ def test_spark_finds_every_planted_difference_and_nothing_else(
 def test_totals_and_counts_are_those_of_duckdb(
     con: duckdb.DuckDBPyConnection, on_spark: dict[str, Any], planted_folder: Path
 ) -> None:
-    salesforce, d365 = (f"read_parquet('{file}')" for file in planted.canonical_files(planted_folder))
-    here = compare(con, planted.comparison(), salesforce, d365)
+    salesforce, d365 = (f"read_parquet('{file}')" for file in planted_orders.canonical_files(planted_folder))
+    here = compare(con, planted_orders.comparison(), salesforce, d365)
 
     totals = {
         (row["side"], row["currency"]): (row["row_count"], row["cmp_amount"])

@@ -5,18 +5,19 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from benchmarks import planted
+from benchmarks import planted, planted_orders
 from benchmarks.truth import Score, scores
 from tests.keyed.conftest import BUCKETS
 from tieout.keyed import KeyedResult, compare, compare_buckets
+from tieout.reconciliation.fields import compared_field
 
 
 @pytest.fixture
 def whole(con: duckdb.DuckDBPyConnection, planted_folder: Path, tmp_path: Path) -> tuple[Path, KeyedResult]:
     """The verdicts and the result of the unbucketed comparison."""
-    salesforce, d365 = (f"read_parquet('{file}')" for file in planted.canonical_files(planted_folder))
+    salesforce, d365 = (f"read_parquet('{file}')" for file in planted_orders.canonical_files(planted_folder))
     verdicts = tmp_path / "whole.parquet"
-    return verdicts, compare(con, planted.comparison(), salesforce, d365, verdicts)
+    return verdicts, compare(con, planted_orders.comparison(), salesforce, d365, verdicts)
 
 
 def test_every_planted_difference_is_found_and_nothing_else(
@@ -45,10 +46,10 @@ def test_counts_are_those_of_the_truth(
 def test_buckets_together_are_the_whole(
     con: duckdb.DuckDBPyConnection, planted_folder: Path, whole: tuple[Path, KeyedResult], tmp_path: Path
 ) -> None:
-    folders = planted.bucket_folders(planted_folder, BUCKETS)
+    folders = planted_orders.bucket_folders(planted_folder, BUCKETS)
     verdicts = tmp_path / "buckets"
 
-    result = compare_buckets(con, planted.comparison(), *folders, reversed(range(BUCKETS)), verdicts)
+    result = compare_buckets(con, planted_orders.comparison(), *folders, reversed(range(BUCKETS)), verdicts)
 
     both = f"read_parquet('{whole[0]}')", f"read_parquet('{verdicts}/*.parquet')"
     apart = con.execute(
@@ -62,12 +63,12 @@ def test_buckets_together_are_the_whole(
 def test_a_bucket_that_one_side_or_both_lack_is_compared_all_the_same(
     con: duckdb.DuckDBPyConnection, planted_folder: Path, tmp_path: Path
 ) -> None:
-    salesforce, d365 = planted.bucket_folders(planted_folder, BUCKETS)
+    salesforce, d365 = planted_orders.bucket_folders(planted_folder, BUCKETS)
 
     missing = compare_buckets(
-        con, planted.comparison(), salesforce, _only(d365, 0, tmp_path / "d365"), [1], tmp_path / "one"
+        con, planted_orders.comparison(), salesforce, _only(d365, 0, tmp_path / "d365"), [1], tmp_path / "one"
     )
-    nothing = compare_buckets(con, planted.comparison(), salesforce, d365, [BUCKETS], tmp_path / "none")
+    nothing = compare_buckets(con, planted_orders.comparison(), salesforce, d365, [BUCKETS], tmp_path / "none")
 
     assert set(missing.verdicts) == {"only_in_salesforce", "duplicate"}
     assert nothing == KeyedResult()
@@ -107,3 +108,9 @@ def test_a_wrong_answer_is_seen(
     assert found["duplicate"] == Score(0.0, 0.0)
     assert found["same"].recall == 1.0
     assert 0.99 < found["same"].precision < 1.0
+
+
+def test_the_planted_fields_are_compared_as_a_contract_would_have_them_compared() -> None:
+    by_contract = tuple(compared_field(planted.contract_field(field)) for field in planted_orders.FIELDS)
+
+    assert planted_orders.comparison().fields == by_contract

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.keyed.orders import COMPARISON, FIELDS, Order, compared, delivered, relation
+from tieout.compared_field import ComparedField
 from tieout.keyed import KeyedComparison, compare
-from tieout.reconciliation.fields import ComparedField
 
 AN_ORDER = Order("006A")
 

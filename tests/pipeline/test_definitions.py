@@ -29,6 +29,7 @@ EXTRACTED = {
 }
 MADE = {
     "quality/quarantine",
+    "quality/source_schema",
     "crosswalk/customer",
     "crosswalk/sales_order",
     "crosswalk/match_proposals",
@@ -134,7 +135,7 @@ def test_every_extracted_table_is_checked_and_every_delivery_for_doubts_that_las
         counts[check.asset_key.to_user_string()] = counts.get(check.asset_key.to_user_string(), 0) + 1
 
     deliveries = {"delivery/customer", "delivery/sales_order"}
-    assert set(counts) == EXTRACTED | deliveries
+    assert set(counts) == EXTRACTED | deliveries | {"quality/source_schema"}
     assert all(counts[name] >= 4 for name in EXTRACTED)
     assert {counts[name] for name in deliveries} == {1}
     assert sum(counts.values()) > 100
@@ -186,6 +187,12 @@ def test_the_schedules_wait_until_a_person_switches_them_on() -> None:
         "every_quarter_of_an_hour": ("main", "*/15 * * * *", "UTC", stopped),
         "every_night": ("full_reconciliation", "30 1 * * *", "UTC", stopped),
     }
+
+
+def test_what_is_read_and_reported_has_to_be_fresh(graph: AssetGraph) -> None:
+    fresh = {name for name in names_of(graph) if graph.get(dg.AssetKey(name.split("/"))).freshness_policy is not None}
+
+    assert fresh == EXTRACTED | {"reconciliation/report"}
 
 
 def test_history_is_cut_by_month_and_company(graph: AssetGraph) -> None:

@@ -415,7 +415,7 @@ def test_dagster_holds_the_run_with_every_asset_and_row_counts(first_run: Run, s
 
     assert run is not None
     assert (run.status, run.job_name) == (dg.DagsterRunStatus.SUCCESS, "main")
-    assert len(made) == 23
+    assert len(made) == 24
     [lines] = first_run.before.salesforce("SELECT count(*) AS lines FROM OpportunityLineItem")
     # Two wait in quarantine.
     assert made["salesforce/opportunity_line"]["dagster/row_count"].value == lines["lines"] - 2

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from tieout import countries
+from tieout import countries, phone_numbers
 from tieout.contract import AfterDelivery, Contracts, load_contracts
 from tieout.crosswalk import LinkCounts, link_customers, link_orders
 from tieout.landing import typed_sql
@@ -138,16 +138,15 @@ class Books:
         self.rows[system, table].append(row)
         return row
 
-    def load(self, con: duckdb.DuckDBPyConnection) -> None:
+    def load(self, con: duckdb.DuckDBPyConnection, contracts: Contracts) -> None:
         """Make every relation that linking and reconciling read."""
-        contracts = the_contracts()
         for (system, name), rows in self.rows.items():
             table = contracts.table(system, name)  # type: ignore[arg-type]
             names = [column.name for column in table.columns]
             unknown = {name for row in rows for name in row} - set(names)
             assert not unknown, f"{name} has no column {unknown}"
             received = tuple(tuple(row.get(column) for column in names) for row in rows)
-            con.register("landed", _landed(system, name, received))
+            con.register("landed", _landed(typed_sql(table, "staged"), tuple(names), received))
             con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM landed")
             con.unregister("landed")
         con.execute(
@@ -167,21 +166,20 @@ class Books:
 def _landing() -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
     countries.register(con)
+    phone_numbers.register(con)
     return con
 
 
 @lru_cache(maxsize=64)
-def _landed(system: str, name: str, received: tuple[tuple[Text, ...], ...]) -> pa.Table:
+def _landed(statement: str, columns: tuple[str, ...], received: tuple[tuple[Text, ...], ...]) -> pa.Table:
     """The rows as the landing leaves them. Most tests share most tables, so each content is landed once."""
-    table = the_contracts().table(system, name)  # type: ignore[arg-type]
-    columns = [column.name for column in table.columns]
     by_column = zip(*received, strict=True) if received else [()] * len(columns)
     staged = pa.table(
         {column: pa.array(values, pa.string()) for column, values in zip(columns, by_column, strict=True)}
     )
     con = _landing()
     con.register("staged", staged)
-    return con.sql(f"SELECT * EXCLUDE (as_received) FROM ({typed_sql(table, 'staged')})").to_arrow_table()
+    return con.sql(f"SELECT * EXCLUDE (as_received) FROM ({statement})").to_arrow_table()
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: list[Any]) -> None:
@@ -192,11 +190,11 @@ def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: list[Any]) -> None
 class Compared:
     """Linked books, reconciled as far as a test asks, and questions about them."""
 
-    def __init__(self, books: Books, reads: ReadTimes = READS) -> None:
+    def __init__(self, books: Books, reads: ReadTimes = READS, contracts: Contracts | None = None) -> None:
         self.con = duckdb.connect()
-        self.contracts = the_contracts()
+        self.contracts = the_contracts() if contracts is None else contracts
         self.reads = reads
-        books.load(self.con)
+        books.load(self.con, self.contracts)
         self.linked: tuple[LinkCounts, LinkCounts] = (
             link_customers(self.con, self.contracts),
             link_orders(self.con, self.contracts),
@@ -228,11 +226,13 @@ class Compared:
         return self.rows(f"SELECT field, kind FROM {entity}_difference ORDER BY ALL")
 
 
-def compared(write: Callable[[Books], object], reads: ReadTimes = READS) -> Compared:
+def compared(
+    write: Callable[[Books], object], reads: ReadTimes = READS, contracts: Contracts | None = None
+) -> Compared:
     """Link the books that `write` fills; account 1, customer 1 and the product are there already."""
     books = Books()
     books.account()
     books.customer()
     books.product()
     write(books)
-    return Compared(books, reads)
+    return Compared(books, reads, contracts)

@@ -6,8 +6,7 @@ import duckdb
 import pytest
 
 from tests.reconciliation.books import DURING, Books, account_id, compared, opportunity_id
-from tieout.contract import Tolerance
-from tieout.reconciliation.fields import ComparedField, differs
+from tieout.compared_field import ComparedField, Tolerance, differs
 
 
 def customers(account: dict, customer: dict):

@@ -187,7 +187,7 @@ def test_an_order_that_was_read_back_after_its_delivery_goes_back_in_the_same_ru
     fresh = Books()
     fresh.rows |= {key: rows for key, rows in delivered.rows.items() if key[0] == "d365" and rows}
     fresh.rows["salesforce", "opportunity"] = delivered.rows["salesforce", "opportunity"]
-    fresh.load(result.con)
+    fresh.load(result.con, result.contracts)
     link_orders(result.con, result.contracts)
     changes = list(mirror_changes(result.con, result.contracts, "sales_order"))
     assert MirrorChange(opportunity_id(1), "ERP_Amount__c", None, Decimal(20)) in changes

@@ -381,8 +381,24 @@ def test_the_orders_of_a_month_and_their_lines_can_be_asked_for(
     ]
     orders = contracts["sales_order"]
 
-    found = client.query(tieout.soql.closed_in_month(orders, date(2026, 12, 1), company), include_deleted=True)
-    lines = client.query(tieout.soql.lines_closed_in_month(orders, date(2026, 12, 1), company), include_deleted=True)
+    [december] = tieout.soql.consecutive([(date(2026, 12, 1), company)])
+    found = client.query(tieout.soql.closed_in(orders, december), include_deleted=True)
+    lines = client.query(tieout.soql.lines_closed_in(orders, december), include_deleted=True)
 
     assert {record["Id"] for record in found} == set(ids[1:3])
     assert lines == []
+
+
+def test_months_that_follow_each_other_are_asked_for_at_once() -> None:
+    months = [
+        (date(2026, 1, 1), "usmf"),
+        (date(2025, 12, 1), "usmf"),
+        (date(2026, 3, 1), "usmf"),
+        (date(2026, 2, 1), "demf"),
+    ]
+
+    assert tieout.soql.consecutive(months) == [
+        tieout.soql.ClosedIn(date(2026, 2, 1), date(2026, 3, 1), "demf"),
+        tieout.soql.ClosedIn(date(2025, 12, 1), date(2026, 2, 1), "usmf"),
+        tieout.soql.ClosedIn(date(2026, 3, 1), date(2026, 4, 1), "usmf"),
+    ]

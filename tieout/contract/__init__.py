@@ -3,6 +3,7 @@
 `load_contracts(folder)` gives `Contracts` (entity → `Contract`), which makes the `Table`s with their `Column`s and `Field`s.
 """
 
+from tieout.compared_field import Tolerance
 from tieout.contract.check import check_against_d365, check_against_salesforce, written_columns
 from tieout.contract.load import load_contracts
 from tieout.contract.model import STOPPED, ColumnType, CompareKind, Severity, System
@@ -17,7 +18,6 @@ from tieout.contract.tables import (
     Link,
     Side,
     Table,
-    Tolerance,
     ValueMap,
 )
 

@@ -91,8 +91,11 @@ def _row(field: Field) -> str:
 def _tolerance(field: Field) -> str:
     if field.tolerance is None:
         return ""
-    absolute, percent = field.tolerance.absolute, field.tolerance.percent
-    limits = [*([str(absolute)] if absolute is not None else []), *([f"{percent} %"] if percent is not None else [])]
+    given = field.tolerance
+    limits = [str(given.absolute)] if given.absolute is not None else []
+    limits += [f"{given.percent} %"] if given.percent is not None else []
+    limits += [f"{given.days} days"] if given.days is not None else []
+    limits += [f"{given.seconds} s"] if given.seconds is not None else []
     return f" (± {' or '.join(limits)})"
 
 
@@ -103,6 +106,10 @@ def _rules(field: Field) -> list[str]:
     rules += [f"values of `{field.values.name}`"] if field.values else []
     rules += [f"equal by the crosswalk of {_words(field.references).lower()}s"] if field.references else []
     rules += ["sent when the record is created"] if field.on_create and field.owner == "d365" else []
+    rules += ["without its legal form"] if field.ignores_legal_form else []
+    rules += ["as E.164"] if field.region or field.region_columns else []
+    rules += [f"in one unit ({', '.join(field.conversion.factors)})"] if field.conversion else []
+    rules += [f"at the rate of {_code(field.exchange.date)}"] if field.exchange else []
     rules += ["not compared where empty"] if field.skip_when_empty else []
     rules += [f"empty counts as {field.empty_is}"] if field.empty_is is not None else []
     return rules

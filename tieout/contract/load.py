@@ -1,6 +1,6 @@
 """Reads the contract files of a folder into checked contracts, or says everything that is wrong with them at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tieout.compared_field import Conversion, Exchange, Tolerance
 from tieout.contract import source as yaml_source
 from tieout.contract.mistakes import mistakes_in
 from tieout.contract.model import (
@@ -19,8 +20,10 @@ from tieout.contract.model import (
     FieldModel,
     LinesModel,
     SalesforceSide,
+    System,
     ValueMapModel,
 )
+from tieout.contract.rates import ExchangeRate, read_rates
 from tieout.contract.source import Path as KeyPath
 from tieout.contract.source import Source
 from tieout.contract.tables import (
@@ -32,7 +35,6 @@ from tieout.contract.tables import (
     Lines,
     Link,
     Side,
-    Tolerance,
     ValueMap,
     column_type,
 )
@@ -40,7 +42,7 @@ from tieout.errors import ContractError
 
 
 def load_contracts(folder: Path) -> Contracts:
-    """Read every `*.yaml` of `folder`.
+    """Read every `*.yaml` of `folder`, and its `exchange_rates.csv` where there is one.
 
     Raises ContractError whose message lists all mistakes of all files, one a line: `contracts/x.yaml:14: problem. Fix.`
     """
@@ -59,10 +61,13 @@ def load_contracts(folder: Path) -> Contracts:
             problems[name] += [told for each in error.errors() if (told := _told(each, source)) is not None]
     for name, path, text in mistakes_in({name: source.data for name, source in sources.items()}):
         problems[name].append((sources[name].line_of(path), text))
-    sentences = [f"{name}:{line}: {text}" for name in sources for line, text in sorted(set(problems[name]))]
+    rates, wrong_rates = read_rates(folder)
+    sentences = [
+        f"{name}:{line}: {text}" for name in sources for line, text in sorted(set(problems[name]))
+    ] + wrong_rates
     if sentences:
         raise ContractError("\n".join(sentences))
-    return _built(models, sources)
+    return _built(models, sources, rates)
 
 
 def _told(error: ErrorDetails, source: Source) -> tuple[int, str] | None:
@@ -169,11 +174,15 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((each for each in inner if each is not None), None)
 
 
-def _built(models: Mapping[str, ContractModel], sources: Mapping[str, Source]) -> Contracts:
+def _built(
+    models: Mapping[str, ContractModel], sources: Mapping[str, Source], rates: Sequence[ExchangeRate]
+) -> Contracts:
     maps = {
         (model.entity, name): _value_map(name, each) for model in models.values() for name, each in model.values.items()
     }
-    return Contracts({model.entity: _contract(name, model, sources[name], maps) for name, model in models.items()})
+    return Contracts(
+        {model.entity: _contract(name, model, sources[name], maps) for name, model in models.items()}, rates
+    )
 
 
 def _value_map(name: str, model: ValueMapModel) -> ValueMap:
@@ -187,7 +196,7 @@ _Maps = Mapping[tuple[str, str], ValueMap]
 def _contract(file: str, model: ContractModel, source: Source, maps: _Maps) -> Contract:
     def fields(models: Mapping[str, FieldModel], *path: str) -> tuple[Field, ...]:
         return tuple(
-            _field(name, each, model.entity, maps, f"{file}:{source.line_of((*path, name))}")
+            _field(name, each, model.entity, maps, f"{file}:{source.line_of((*path, name))}", models)
             for name, each in models.items()
         )
 
@@ -269,7 +278,11 @@ def _mentions(
             yield name, source.line_of((*above, "fields", field_name, system))
 
 
-def _field(name: str, model: FieldModel, entity: str, maps: _Maps, where: str) -> Field:
+def _field(
+    name: str, model: FieldModel, entity: str, maps: _Maps, where: str, beside: Mapping[str, FieldModel]
+) -> Field:
+    """`beside`: the fields of the same record."""
+    country = model.default_country
     owner, _, values = (model.values or "").rpartition(".")
     return Field(
         name=name,
@@ -285,6 +298,11 @@ def _field(name: str, model: FieldModel, entity: str, maps: _Maps, where: str) -
         positive=model.positive,
         max_length=model.max_length,
         tolerance=_tolerance(model),
+        ignores_legal_form=model.legal_form == "ignored",
+        region=country if country and len(country) == 2 else None,
+        region_columns=MappingProxyType(_columns_of(beside.get(country or ""))),
+        conversion=_conversion(model),
+        exchange=Exchange(model.exchange.currency, model.exchange.date) if model.exchange else None,
         values=maps[owner or entity, values] if values else None,
         on_unknown=model.on_unknown,
         references=model.references,
@@ -299,5 +317,24 @@ def _field(name: str, model: FieldModel, entity: str, maps: _Maps, where: str) -
 def _tolerance(model: FieldModel) -> Tolerance | None:
     if model.tolerance is None:
         return None
-    absolute, percent = model.tolerance.absolute, model.tolerance.percent
-    return Tolerance(Decimal(absolute) if absolute else None, Decimal(percent) if percent else None)
+    given = model.tolerance
+    return Tolerance(
+        Decimal(given.absolute) if given.absolute else None,
+        Decimal(given.percent) if given.percent else None,
+        given.days,
+        given.seconds,
+    )
+
+
+def _conversion(model: FieldModel) -> Conversion | None:
+    if model.conversion is None:
+        return None
+    factors = {unit: Decimal(factor) for unit, factor in model.conversion.factors.items()}
+    return Conversion(model.conversion.unit, MappingProxyType(factors))
+
+
+def _columns_of(model: FieldModel | None) -> dict[System, str]:
+    """The column of a field on each side."""
+    if model is None or not model.salesforce or not model.d365:
+        return {}
+    return {"salesforce": model.salesforce, "d365": model.d365[0]}

@@ -36,6 +36,14 @@ def mistakes_in(files: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield name, path, text
 
 
+_TOLERANCES = {
+    "money": ("absolute", "percent"),
+    "quantity": ("absolute", "percent"),
+    "date": ("days",),
+    "instant": ("seconds",),
+}
+"""Compare kind → what a tolerance can be given in."""
+
 _Found = Iterator[tuple[Path, str]]
 _Maps = Mapping[tuple[str, str], Any]
 
@@ -85,6 +93,8 @@ def _of_contract(data: dict[str, Any], maps: _Maps, fields: Mapping[str, dict[st
             if isinstance(field, dict):
                 for key, text in _of_field(field, entity, maps, _group(lines, "fields"), fields):
                     yield (*above, "fields", name, *key), text
+                for key, text in _of_neighbours(field, part):
+                    yield (*above, "fields", name, *key), text
         yield from _of_number(part, above)
         yield from _columns_told_twice(part, above)
     yield from _of_policies(data)
@@ -131,17 +141,34 @@ def _of_kind(field: dict[str, Any]) -> _Found:
     compare = field.get("compare")
     is_number = compare in NUMBER_KINDS or field.get("type") in ("decimal", "integer")
     tolerance = field.get("tolerance")
-    if tolerance is not None and isinstance(compare, str) and compare not in NUMBER_KINDS:
+    if tolerance is not None and isinstance(compare, str) and compare not in _TOLERANCES:
         yield (
             ("tolerance",),
             f"`tolerance` does not fit `compare: {compare}`. Remove it, or compare as `money` or `quantity`.",
         )
     if isinstance(tolerance, dict):
+        allowed = _TOLERANCES.get(str(compare), ("absolute", "percent", "days", "seconds"))
         for key, value in tolerance.items():
+            if key in ("absolute", "percent", "days", "seconds") and key not in allowed:
+                yield (
+                    ("tolerance", key),
+                    f"a tolerance of `{key}` does not fit `compare: {compare}`. Use {' or '.join(f'`{each}`' for each in allowed)}.",
+                )
             if isinstance(value, str) and value.startswith("-"):
                 yield ("tolerance", key), f"a tolerance is a distance and cannot be negative: {value}. Remove the sign."
         if not tolerance:
-            yield ("tolerance",), "the tolerance says nothing. Give `absolute` or `percent`, or remove it."
+            yield (
+                ("tolerance",),
+                f"the tolerance says nothing. Give {' or '.join(f'`{each}`' for each in allowed)}, or remove it.",
+            )
+    for key, kind in (
+        ("legal_form", "text"),
+        ("default_country", "phone"),
+        ("conversion", "quantity"),
+        ("exchange", "money"),
+    ):
+        if field.get(key) not in (None, "compared") and isinstance(compare, str) and compare != kind:
+            yield (key,), f"`{key}` does not fit `compare: {compare}`. Remove it, or compare as `{kind}`."
     if field.get("max_length") is not None and (is_number or compare in ("date", "instant")):
         yield (
             ("max_length",),
@@ -162,6 +189,48 @@ def _of_kind(field: dict[str, Any]) -> _Found:
         yield ("type",), f"`type: {stored}` does not fit `compare: {compare}`. Remove it; `compare` tells the type."
     if (compare == "reference") != (field.get("references") is not None):
         yield ("compare",), "`compare: reference` and `references` go together. Add the other one, or remove this one."
+
+
+def _of_neighbours(field: dict[str, Any], part: dict[str, Any]) -> _Found:
+    """What a field names of the same record: its unit, its currency and the day of its rate, the country of its phone number."""
+    beside = _group(part, "fields")
+    day, extra = _group(field, "exchange").get("date"), _group(part, "salesforce", "extra")
+    dates = [name for name, kind in extra.items() if kind == "date"]
+    dates += [
+        str(each["salesforce"])
+        for each in beside.values()
+        if isinstance(each, dict) and each.get("compare") == "date" and each.get("salesforce")
+    ]
+    if isinstance(day, str) and day not in dates:
+        yield (
+            ("exchange", "date"),
+            f"Salesforce has no day in `{day}`, as far as this contract reads. {_nearest(day, dates)}",
+        )
+    for key, inner in (("conversion", "unit"), ("exchange", "currency")):
+        name = _group(field, key).get(inner)
+        if not isinstance(name, str):
+            continue
+        if name not in beside:
+            yield (key, inner), f"there is no field `{name}` beside it. {_nearest(name, list(beside))}"
+        elif _group(beside, name).get("compare") == "none":
+            yield (key, inner), f"`{name}` is not compared, so its value is not at hand. Compare it as `code`."
+    for unit, factor in _group(field, "conversion", "factors").items():
+        if isinstance(factor, str) and factor.lstrip("-+0.") == "":
+            yield ("conversion", "factors", unit), "a factor of 0 makes every quantity equal. Correct it."
+        elif isinstance(factor, str) and factor.startswith("-"):
+            yield ("conversion", "factors", unit), f"a factor cannot be negative: {factor}. Remove the sign."
+    country = field.get("default_country")
+    if isinstance(country, str) and not (len(country) == 2 and country.isupper()):
+        if country not in beside:
+            yield (
+                ("default_country",),
+                f"`{country}` is neither two capital letters nor a field beside it. {_nearest(country, list(beside))}",
+            )
+        elif not (_group(beside, country).get("salesforce") and _group(beside, country).get("d365")):
+            yield (
+                ("default_country",),
+                f"`{country}` is not stored on both sides. Name a field that is, or a country: US.",
+            )
 
 
 def _of_spellings(field: dict[str, Any], entity: str, maps: _Maps) -> _Found:

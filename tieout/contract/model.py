@@ -146,7 +146,7 @@ class AfterDeliveryModel(_Part):
 
 
 class ToleranceModel(_Part):
-    """How far two numbers may lie apart and still be equal."""
+    """How far two numbers, dates or instants may lie apart and still be equal."""
 
     absolute: DecimalText | SkipJsonSchema[None] = Field(
         default=None, description='Quoted decimal in the unit of the field, such as "0.01".'
@@ -154,6 +154,30 @@ class ToleranceModel(_Part):
     percent: DecimalText | SkipJsonSchema[None] = Field(
         default=None, description='Quoted decimal, percent of the larger number, such as "0.5".'
     )
+
+    days: Annotated[int, Field(gt=0)] | SkipJsonSchema[None] = Field(
+        default=None, description="`compare: date` only: whole days."
+    )
+    seconds: Annotated[int, Field(gt=0)] | SkipJsonSchema[None] = Field(
+        default=None, description="`compare: instant` only: whole seconds."
+    )
+
+
+class ConversionModel(_Part):
+    """Quantities in different units, brought to one before they are compared."""
+
+    unit: Name = Field(description="Field of the same record that holds the unit.")
+    factors: dict[str, DecimalText] = Field(
+        min_length=2,
+        description='Unit, as it is compared: how many of the base unit it is, quoted. `{ea: "1", box: "12"}`.',
+    )
+
+
+class ExchangeModel(_Part):
+    """Amounts in different currencies, compared at the rate of a day. Rates are in `exchange_rates.csv` beside the contracts."""
+
+    currency: Name = Field(description="Field of the same record that holds the currency.")
+    date: ApiName = Field(description="Salesforce column with the day whose rate counts.")
 
 
 class ValueMapModel(_Part):
@@ -199,6 +223,15 @@ class FieldModel(_Part):
         default=None, description="Characters that the other side takes."
     )
     tolerance: ToleranceModel | SkipJsonSchema[None] = None
+    legal_form: Literal["compared", "ignored"] = Field(
+        default="compared", description="`compare: text` only. `ignored`: Bike Shop GmbH and Bike Shop are equal."
+    )
+    default_country: str | SkipJsonSchema[None] = Field(
+        default=None,
+        description="`compare: phone` only: numbers are compared as E.164. Two letters (US), or the field that holds the country of a number without prefix.",
+    )
+    conversion: ConversionModel | SkipJsonSchema[None] = Field(default=None, description="`compare: quantity` only.")
+    exchange: ExchangeModel | SkipJsonSchema[None] = Field(default=None, description="`compare: money` only.")
     values: ValueName | SkipJsonSchema[None] = Field(
         default=None, description="Value map: a name, or entity.name of another contract."
     )

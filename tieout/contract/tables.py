@@ -3,12 +3,13 @@
 Frozen values that `load.py` makes from the checked files. Nothing here reads a file or knows a system.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
+from tieout.compared_field import Conversion, Exchange, Tolerance
 from tieout.contract.model import (
     NUMBER_KINDS,
     SETTLE_S,
@@ -21,6 +22,7 @@ from tieout.contract.model import (
     Severity,
     System,
 )
+from tieout.contract.rates import ExchangeRate
 
 # Read before what refers to them, so that a line never arrives before its header was asked for.
 _READ_ORDER = ("product", "customer", "sales_order")
@@ -39,14 +41,6 @@ class Column:
 
     name: str
     type: ColumnType
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """How far two numbers may lie apart: an amount in the field's unit, percent of the larger number, or both."""
-
-    absolute: Decimal | None = None
-    percent: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +83,7 @@ class Field:
 
     `salesforce` is the Salesforce field; `d365_columns` the D365 properties, `d365` the first of them. A field without a column on one side is
     made from elsewhere (`d365_sum_of`: a line field, added up; `salesforce_via_product`: a field of the product) or lives on one side only.
+    Of a phone number, `region` (ISO alpha-2) or the country in `region_columns` tells where a number without prefix is from.
     """
 
     name: str
@@ -105,6 +100,11 @@ class Field:
     max_length: int | None = None
     tolerance: Tolerance | None = None
     values: ValueMap | None = None
+    ignores_legal_form: bool = False
+    region: str | None = None
+    region_columns: Mapping[System, str] = field(default_factory=lambda: MappingProxyType({}))
+    conversion: Conversion | None = None
+    exchange: Exchange | None = None
     on_unknown: Severity = "error"
     references: str | None = None
     on_create: bool = False
@@ -152,6 +152,7 @@ class Field:
             and self.salesforce is not None
             and bool(self.d365_columns)
             and not self.skip_when_empty
+            and self.tolerance is None
         )
 
 
@@ -301,10 +302,11 @@ class Table:
 
 
 class Contracts(Mapping[str, Contract]):
-    """All contracts by entity, and the tables that they make."""
+    """All contracts by entity, the tables that they make, and the exchange rates that amounts are compared at."""
 
-    def __init__(self, contracts: Mapping[str, Contract]) -> None:
+    def __init__(self, contracts: Mapping[str, Contract], rates: Sequence[ExchangeRate] = ()) -> None:
         self._contracts = dict(contracts)
+        self.rates = tuple(rates)
 
     def __getitem__(self, entity: str) -> Contract:
         return self._contracts[entity]

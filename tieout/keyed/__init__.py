@@ -10,7 +10,6 @@ from tieout.keyed.canonical_file import (
     write_canonical,
 )
 from tieout.keyed.comparison import KeyedComparison
-from tieout.keyed.orders import order_headers, order_side, shared_statement
 from tieout.keyed.run import KeyedResult, SideTotal, compare, compare_buckets
 from tieout.keyed.steps import Step, comparison_steps, result_steps
 
@@ -27,10 +26,7 @@ __all__ = [
     "compare",
     "compare_buckets",
     "comparison_steps",
-    "order_headers",
-    "order_side",
     "result_steps",
-    "shared_statement",
     "write_buckets",
     "write_canonical",
 ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tieout.reconciliation.fields import ComparedField
+from tieout.compared_field import ComparedField
 from tieout.sql import quoted
 
 

@@ -6,6 +6,7 @@ such a group are no sum of parts of one record.
 """
 
 from tieout.canonical import MONEY_TYPE
+from tieout.compared_field import as_is
 from tieout.contract import Contracts, System
 from tieout.keyed.canonical_file import SideColumns, canonical_select
 from tieout.keyed.comparison import KeyedComparison
@@ -16,8 +17,11 @@ SHARED = "keyed_shared"
 
 
 def order_headers(contracts: Contracts) -> KeyedComparison:
-    """The fields of order headers; the amounts of the orders that deliver one opportunity add up."""
-    fields = order_fields(contracts["sales_order"])
+    """The fields of order headers; the amounts of the orders that deliver one opportunity add up.
+
+    Amounts in different currencies are not converted here.
+    """
+    fields = tuple(map(as_is, order_fields(contracts["sales_order"])))
     additive = frozenset(field.name for field in fields if field.is_money)
     return KeyedComparison(fields, additive, "currency" if any(field.name == "currency" for field in fields) else None)
 

@@ -12,8 +12,8 @@ means the same to any engine that it is translated for.
 
 from dataclasses import dataclass
 
+from tieout.compared_field import differs
 from tieout.keyed.comparison import KeyedComparison, difference_column
-from tieout.reconciliation.fields import differs
 from tieout.sql import literal
 
 SALESFORCE, D365 = "keyed_salesforce", "keyed_d365"

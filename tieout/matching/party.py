@@ -3,6 +3,8 @@
 For comparing fields, `Müller & Co. GmbH` and `MUELLER CO` differ, and they should; for finding out who is who, they are worth a look.
 """
 
+from tieout.legal_forms import LEGAL_FORMS
+
 PARTY_COLUMNS = (
     "key",
     "company",
@@ -17,12 +19,6 @@ PARTY_COLUMNS = (
     "tax_number",
 )
 """Columns of a relation that is given to `propose`: texts as stored. `key` is unique; empty texts and NULL mean that nothing is known."""
-
-# Legal forms that end a name, of the countries in which the sample companies trade; the list of GLEIF (ISO 20275) has them all.
-_LEGAL_FORMS = (
-    "incorporated", "inc", "corporation", "corp", "company", "co", "limited", "ltd", "llc", "llp", "lp", "plc", "pty", "pte",
-    "gmbh", "mbh", "ag", "kg", "ohg", "ug", "ev", "sa", "sas", "sarl", "srl", "spa", "bv", "nv", "ab", "oy", "oyj", "as", "aps", "kk",
-)  # fmt: skip
 
 # Spelt out on one side, shortened on the other.
 _SHORT_WORDS = {
@@ -61,7 +57,7 @@ def _simple(column: str) -> str:
 
 def _core(name: str) -> str:
     """Without the legal forms at the end; a name that is nothing else stays."""
-    ending = f"'( ({'|'.join(_LEGAL_FORMS)}))+$'"
+    ending = f"'( ({'|'.join(LEGAL_FORMS)}))+$'"
     return f"coalesce(nullif(trim(regexp_replace({name}, {ending}, '')), ''), {name})"
 
 

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tieout.amendment import ChangedLine, Processing, can_be_emptied, is_amendable
+from tieout.compared_field import differs
 from tieout.contract import Contract, Contracts
 from tieout.contract.model import STOPPED
 from tieout.crosswalk import not_deleted
 from tieout.reconciliation.due import Row, struct_of
-from tieout.reconciliation.fields import LINE_PREFIX, compared_field, differs
+from tieout.reconciliation.fields import LINE_PREFIX, compared_field
 from tieout.reconciliation.rows import Reason, in_batches
 from tieout.reconciliation.sides import lines_of
 from tieout.sql import literal, quoted

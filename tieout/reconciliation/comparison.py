@@ -7,7 +7,14 @@ key, one hash of the fields where equal means equal, and the fields with a toler
 from collections.abc import Sequence
 
 from tieout.canonical import MONEY_TYPE
-from tieout.reconciliation.fields import ComparedField, differs, differs_as_stored, differs_in_blanks
+from tieout.compared_field import (
+    ComparedField,
+    as_is,
+    brought_together,
+    differs,
+    differs_as_stored,
+    differs_in_blanks,
+)
 from tieout.sql import literal, quoted
 
 
@@ -106,7 +113,8 @@ def _told(field: ComparedField) -> str:
     same = f"sf.{field.compared} IS NOT DISTINCT FROM d365.{field.compared}"
     noisy = f"({differs_as_stored(field)} AND {same})" if field.is_free_text else "false"
     blanks = differs_in_blanks(field) if field.is_free_text else "false"
-    amount = f"abs(coalesce(sf.{field.compared}, 0) - coalesce(d365.{field.compared}, 0))::{MONEY_TYPE}"
+    of_salesforce, of_d365 = brought_together(as_is(field) if field.exchange is None else field)
+    amount = f"abs(coalesce({of_salesforce}, 0) - coalesce({of_d365}, 0))::{MONEY_TYPE}"
     members = {
         "field": literal(field.shown_as),
         "owner": literal(field.owner),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tieout.canonical import text
+from tieout.compared_field import ComparedField
 from tieout.damaged_text import repaired
 from tieout.reconciliation.comparison import is_skippable
-from tieout.reconciliation.fields import ComparedField
 from tieout.reconciliation.rows import Reason, in_batches
 from tieout.sql import literal, quoted
 

@@ -9,8 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from tieout.compared_field import differs
 from tieout.contract import Contract, Contracts, Field
-from tieout.reconciliation.fields import compared_field, differs, is_mirrored
+from tieout.reconciliation.fields import compared_field, is_mirrored
 from tieout.reconciliation.lines import numbered_lines
 from tieout.reconciliation.population import account_state_cte
 from tieout.reconciliation.rows import in_batches

@@ -24,9 +24,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tieout.canonical import MONEY_TYPE
+from tieout.compared_field import differs
 from tieout.contract import Contract, Contracts
 from tieout.reconciliation.comparison import as_text
-from tieout.reconciliation.fields import compared_field, differs
+from tieout.reconciliation.fields import summed_field
 from tieout.reconciliation.population import month_of, quarantined_orders
 from tieout.reconciliation.sides import in_scope, is_live_in_d365, is_live_in_salesforce, lines_of
 from tieout.sql import literal, quoted
@@ -115,8 +116,8 @@ GROUP BY joined.salesforce_key, joined.d365_key"""
 
 def total_statement(edges: str, contracts: Contracts) -> str:
     """Make `<edges>_group(group_key, …)`: the sums of both sides of each component, and whether they agree."""
-    quantity = compared_field(lines_of(contracts["sales_order"]).field(QUANTITY))
-    amount = compared_field(contracts["sales_order"].field("amount"))
+    quantity = summed_field(lines_of(contracts["sales_order"]).field(QUANTITY))
+    amount = summed_field(contracts["sales_order"].field("amount"))
     return f"""CREATE OR REPLACE TEMP TABLE {edges}_group AS
 WITH salesforce_sum AS (
     SELECT label.group_key, count(*) AS opportunities, sum(member.amount)::{MONEY_TYPE} AS {amount.compared},
@@ -168,8 +169,8 @@ def repeating_statement(contracts: Contracts) -> str:
     That is the whole amount; for an order that costs nothing, the whole quantity. The linked order is none of them; where nothing is linked,
     every one that has the whole is.
     """
-    amount = compared_field(contracts["sales_order"].field("amount"))
-    quantity = compared_field(lines_of(contracts["sales_order"]).field(QUANTITY))
+    amount = summed_field(contracts["sales_order"].field("amount"))
+    quantity = summed_field(lines_of(contracts["sales_order"]).field(QUANTITY))
     return f"""CREATE OR REPLACE TEMP TABLE repeating_order AS
 SELECT DISTINCT d365.d365_key, label.group_key
 FROM sure_edge AS edge
@@ -228,7 +229,7 @@ FROM judged"""
 
 def header_sum_statements(contracts: Contracts) -> Iterator[str]:
     """Put the difference of the sums of a group, if there is one, in the place of those of its members in `sales_order_found`."""
-    field = compared_field(contracts["sales_order"].field("amount"))
+    field = summed_field(contracts["sales_order"].field("amount"))
     yield f"""DELETE FROM sales_order_found AS found USING sales_order_group_row AS grouped
 WHERE found.field = {literal(field.shown_as)} AND grouped.salesforce_key = found.salesforce_key AND grouped.d365_key = found.d365_key"""
     sf, d365 = (as_text(f"grouped.{side}_amount", field) for side in ("salesforce", "d365"))
@@ -295,7 +296,7 @@ def _opportunity_statement(contracts: Contracts) -> str:
     """Make `grouped_opportunity`: the opportunities that can be members, with their sums."""
     contract = contracts["sales_order"]
     lines = lines_of(contract)
-    quantity = compared_field(lines.field(QUANTITY)).compared
+    quantity = summed_field(lines.field(QUANTITY)).compared
     return f"""CREATE OR REPLACE TEMP TABLE grouped_opportunity AS
 WITH {quarantined_orders(contract)},
 touched AS (
@@ -325,7 +326,7 @@ def _order_statement(contracts: Contracts) -> str:
     """Make `grouped_order`: the orders that can be members, with their sums. An order without a live line delivers nothing."""
     contract = contracts["sales_order"]
     lines = lines_of(contract)
-    quantity = compared_field(lines.field(QUANTITY)).compared
+    quantity = summed_field(lines.field(QUANTITY)).compared
     amount = quoted(lines.field(contract.field("amount").d365_sum_of or "").d365 or "")
     return f"""CREATE OR REPLACE TEMP TABLE grouped_order AS
 WITH {quarantined_orders(contract)},
@@ -356,8 +357,8 @@ def _edge_statement(contracts: Contracts) -> str:
     A record whose own link leads to one that cannot be a member is none either: it is judged with that one. Nor does a header join
     two records that both agree with the one that they are linked with: whatever it names, each delivery is there.
     """
-    amount = compared_field(contracts["sales_order"].field("amount"))
-    quantity = compared_field(lines_of(contracts["sales_order"]).field(QUANTITY))
+    amount = summed_field(contracts["sales_order"].field("amount"))
+    quantity = summed_field(lines_of(contracts["sales_order"]).field(QUANTITY))
     sums = f"amount AS {amount.compared}, quantity AS {quantity.compared}"
     return f"""CREATE OR REPLACE TEMP TABLE every_edge AS
 WITH link AS (

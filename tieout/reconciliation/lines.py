@@ -9,9 +9,10 @@ it and is no part. Quantity and amount of a split are compared as sums, the othe
 from collections.abc import Iterator
 
 from tieout.canonical import MONEY_TYPE
+from tieout.compared_field import differs
 from tieout.contract import Contracts, Field
 from tieout.reconciliation.comparison import as_text
-from tieout.reconciliation.fields import LINE_PREFIX, compared_field, differs
+from tieout.reconciliation.fields import LINE_PREFIX, summed_field
 from tieout.reconciliation.groups import QUANTITY
 from tieout.reconciliation.sides import is_live_in_d365, is_live_in_salesforce, lines_of
 from tieout.sql import literal, literals, quoted
@@ -61,7 +62,7 @@ def line_sum_statements(contracts: Contracts) -> Iterator[str]:
     yield f"""DELETE FROM sales_order_line_found AS found USING sales_order_line_record AS line
 WHERE line.is_split AND line.salesforce_key = found.salesforce_key AND line.d365_key = found.d365_key AND found.field IN ({names})"""
     for field in fields:
-        name = compared_field(field)
+        name = summed_field(field)
         sf, d365 = (as_text(f"{side}.{name.compared}", name) for side in ("sf", "d365"))
         amount = f"abs(sf.{name.compared} - d365.{name.compared})" if name.is_money else "NULL"
         yield f"""INSERT INTO sales_order_line_found
@@ -115,7 +116,7 @@ def _unit() -> str:
 
 def _salesforce_line(contracts: Contracts) -> str:
     lines = lines_of(contracts["sales_order"])
-    additive = "".join(f", numbered.{compared_field(field).compared}" for field in _additive(contracts))
+    additive = "".join(f", numbered.{summed_field(field).compared}" for field in _additive(contracts))
     return f"""salesforce_line AS (
     SELECT numbered._key AS key, unit.salesforce_key AS order_salesforce_key, unit.d365_key AS order_d365_key, unit.unit, unit.is_group,
         numbered.line_number, numbered.{quoted(lines.field("product").salesforce or "")} AS product, numbered.cmp_product,
@@ -133,7 +134,7 @@ def _d365_line(contracts: Contracts) -> str:
     reference = f"nullif(lower({quoted(lines.link.reference)}), '')" if lines.link.reference else "NULL::VARCHAR"
     # A line that was entered in D365 by hand has the number 0.
     number = quoted(f"cmp_{lines.match_on}")
-    additive = "".join(f", line.{compared_field(field).compared}" for field in _additive(contracts))
+    additive = "".join(f", line.{summed_field(field).compared}" for field in _additive(contracts))
     return f"""every_d365_line AS (
     SELECT line._key AS key, {quoted(lines.d365.key[-1])} AS lot, unit.salesforce_key AS order_salesforce_key,
         unit.d365_key AS order_d365_key, unit.unit, nullif({number}, 0) AS line_number, {reference} AS reference,
@@ -220,7 +221,7 @@ further AS (
 
 def _parts(contracts: Contracts) -> str:
     """`paired`: which order lines an opportunity line stands for; most stand for one."""
-    fields = [compared_field(field) for field in _additive(contracts)]
+    fields = [summed_field(field) for field in _additive(contracts)]
     columns = ", ".join(f"sf.{field.compared} AS {_whole(field.name)}, d365.{field.compared}" for field in fields)
     wholes = ", ".join(f"any_value({_whole(field.name)}) AS {field.compared}" for field in fields)
 

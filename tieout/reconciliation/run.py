@@ -11,6 +11,7 @@ from tieout.crosswalk import QUARANTINE_VIEWS
 from tieout.reconciliation import differences, groups, lines, population, totals, verdicts
 from tieout.reconciliation.comparison import compared_statement, found_statement
 from tieout.reconciliation.fields import customer_fields, line_fields, order_fields
+from tieout.reconciliation.rates import rate_statements
 from tieout.reconciliation.rows import ReadTimes
 from tieout.reconciliation.sides import customer_views, line_views, lines_of, order_views
 
@@ -64,6 +65,7 @@ def customer_comparison(contracts: Contracts) -> tuple[str, ...]:
     fields = customer_fields(contracts["customer"])
     return (
         *QUARANTINE_VIEWS,
+        *rate_statements(contracts, fields),
         *customer_views(contracts),
         population.repeated_statement("customer", contracts["customer"]),
         population.customer_record_statement(contracts),
@@ -93,6 +95,7 @@ def order_comparison(contracts: Contracts) -> tuple[str, ...]:
     contract = contracts["sales_order"]
     headers, of_lines = order_fields(contract), line_fields(lines_of(contract))
     return (
+        *rate_statements(contracts, [*headers, *of_lines]),
         *line_views(contracts),
         population.order_record_statement(contracts),
         groups.recent_statement(),

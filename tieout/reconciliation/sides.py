@@ -73,7 +73,10 @@ def _view(name: str, columns: list[str], source: str) -> str:
 def _columns(field: Field, system: System, relation: str = "source") -> str:
     compared, stored = quoted(f"cmp_{field.name}"), quoted(f"stored_{field.name}")
     columns = [f"{relation}.{quoted(name)}" for name in field.sources(system)]
-    return f"{relation}.{compared}, {shown(columns)} AS {stored}"
+    rate_date = ""
+    if field.exchange is not None and system == "salesforce":
+        rate_date = f", {relation}.{quoted(field.exchange.date)}::DATE AS {quoted(f'rate_date_{field.name}')}"
+    return f"{relation}.{compared}, {shown(columns)} AS {stored}{rate_date}"
 
 
 def _order_columns(field: Field, system: System) -> str:
