@@ -143,8 +143,13 @@ class _AnyPort(Controller):
 
 
 @contextmanager
-def mail_server(tls: ssl.SSLContext | None = None, *, sign_in: bool = False) -> Iterator[MailServer]:
-    """A running mail server. With `tls` it offers STARTTLS and takes no mail without; with `sign_in` it wants USER and PASSWORD."""
+def mail_server(
+    tls: ssl.SSLContext | None = None, *, sign_in: bool = False, from_first_byte: bool = False
+) -> Iterator[MailServer]:
+    """A running mail server. With `tls` it offers STARTTLS and takes no mail without, or speaks TLS `from_first_byte`.
+
+    With `sign_in` it wants USER and PASSWORD.
+    """
 
     def authenticated(_: SMTP, __: Session, ___: Envelope, ____: str, given: object) -> AuthResult:
         right = LoginPassword(USER.encode(), PASSWORD.encode())
@@ -155,8 +160,9 @@ def mail_server(tls: ssl.SSLContext | None = None, *, sign_in: bool = False) -> 
         kept,
         hostname="127.0.0.1",
         port=0,
-        tls_context=tls,
-        require_starttls=tls is not None,
+        ssl_context=tls if from_first_byte else None,
+        tls_context=None if from_first_byte else tls,
+        require_starttls=tls is not None and not from_first_byte,
         auth_required=sign_in,
         authenticator=authenticated if sign_in else None,
     )

@@ -61,6 +61,18 @@ def test_mail_is_signed_in_to_and_sent_over_starttls(tls: ssl.SSLContext, ca_bun
         assert server.over_tls == [True]
 
 
+def test_mail_is_sent_over_tls_from_the_first_byte(tls: ssl.SSLContext, ca_bundle: Path) -> None:
+    with mail_server(tls, from_first_byte=True) as server:
+        SmtpMail(settings_of(server, "tls"), TO, ca_bundle).send(a_notice())
+
+        assert len(server.mails) == 1
+
+
+def test_tls_towards_a_port_that_speaks_none_is_told(mail: MailServer, ca_bundle: Path) -> None:
+    with pytest.raises(NotTaken, match="speaks no TLS on this port"):
+        SmtpMail(settings_of(mail, "tls"), TO, ca_bundle).send(a_notice())
+
+
 def test_a_wrong_password_is_told_and_not_repeated(tls: ssl.SSLContext, ca_bundle: Path) -> None:
     with mail_server(tls, sign_in=True) as server:
         sink = SmtpMail(settings_of(server, "starttls", USER, "canary-wrong"), TO, ca_bundle)

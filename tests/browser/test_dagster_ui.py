@@ -113,12 +113,14 @@ def test_a_delivery_says_in_a_sentence_what_it_did(see: Callable[[str], Page]) -
     expect(page.get_by_text("found already there").first).to_be_visible(timeout=PATIENCE_MS)
 
 
-def test_both_schedules_are_there_and_wait_to_be_switched_on(see: Callable[[str], Page]) -> None:
+def test_both_schedules_wait_to_be_switched_on_and_the_sensors_of_the_alerts_are(see: Callable[[str], Page]) -> None:
     page = see("/automation")
 
-    for name in ("every_quarter_of_an_hour", "every_night"):
+    sensors = ("alerts_every_minute", "alerts_after_a_run", "alerts_after_a_failed_run")
+    for name in ("every_quarter_of_an_hour", "every_night", *sensors):
         expect_text(page, name)
-    assert page.locator("input[type=checkbox]:checked").count() == 0
+    # The switches arrive after the names.
+    expect(page.locator("input[type=checkbox]:checked")).to_have_count(len(sensors), timeout=PATIENCE_MS)
 
 
 def test_the_run_is_in_the_history_and_on_the_timeline(see: Callable[[str], Page], running: Running) -> None:
