@@ -74,8 +74,8 @@ def alpha3(country: str | None) -> str | None:
 
 def register(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the table `country_name` on `connection`, once."""
-    known = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [COUNTRY_TABLE]).fetchone()
-    if known and known[0]:
+    # Read to its end: a function cannot be made on a connection that still holds an unread result.
+    if connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [COUNTRY_TABLE]).fetchall():
         return
     names = alpha2_by_name()
     connection.execute(

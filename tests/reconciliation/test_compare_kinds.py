@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from resources.lake import Lake
+from resources.workbench import Inputs, Workbench, duckdb_connection
 from tests.conftest import PROJECT
-from tests.reconciliation.books import Books, compared
+from tests.reconciliation.books import READS, Books, compared
 from tieout.contract import Contracts, load_contracts
 from tieout.errors import ContractError
+from tieout.landing import register_functions
 
 With = Callable[..., Contracts]
 
@@ -106,6 +109,23 @@ def test_a_number_without_prefix_is_read_in_the_country_of_its_record(
     sides = {"BillingCountry": country, "Phone": one}, {"AddressCountryRegionId": iso, "PrimaryContactPhone": other}
     assert customer_fields(None, *sides) == ["phone"]
     assert customer_fields(contracts_with(PHONE), *sides) == []
+
+
+def test_a_reconciliation_knows_the_function_that_reads_phone_numbers(contracts_with: With, tmp_path: Path) -> None:
+    """The connection of a run is another one than that which landed the rows."""
+    with duckdb_connection() as con:
+        bench = Workbench(con, Lake(tmp_path / "lake"), None, contracts_with(PHONE), Inputs({}, [], READS))
+
+        assert bench.customers() == {}
+
+
+def test_what_values_need_is_made_on_a_connection_once_however_often_it_is_asked_for(contracts_with: With) -> None:
+    table = contracts_with(PHONE).table("salesforce", "account")
+    with duckdb_connection() as con:
+        for _ in range(3):
+            register_functions(con, table)
+
+        assert con.execute("SELECT e164('030 1234567', 'DE')").fetchall() == [("+49301234567",)]
 
 
 def test_one_country_for_all_numbers_and_numbers_that_are_none(contracts_with: With) -> None:
