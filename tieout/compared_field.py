@@ -13,6 +13,21 @@ from tieout.sql import literal, literals, quoted
 if TYPE_CHECKING:  # a comparison of files needs no contracts, and these bring pydantic with them
     from tieout.contract import System
 
+FACTOR_TYPE = "DECIMAL(18,9)"
+RATE_TYPE = "DECIMAL(18,12)"
+"""What a factor of a unit and an exchange rate are calculated with. More decimals for rates: of a rupiah in euro, nine leave five digits."""
+
+
+def does_not_fit(number: Decimal, sql_type: str) -> str | None:
+    """Why `number` cannot be calculated with as it is written; `None` where it can. Nothing is rounded that a person wrote."""
+    digits, decimals = map(int, sql_type.removeprefix("DECIMAL(").removesuffix(")").split(","))
+    exponent = number.normalize().as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > decimals:
+        return f"{number:f} has more than {decimals} decimals"
+    if abs(number) >= 10 ** (digits - decimals):
+        return f"{number:f} has more than {digits - decimals} digits before the point"
+    return None
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -122,7 +137,7 @@ def brought_together(field: ComparedField) -> tuple[str, str]:
             f"WHEN {literal(unit.lower())} THEN {literal(factor)}" for unit, factor in field.conversion.factors.items()
         )
         of_salesforce, of_d365 = (
-            f"(CASE WHEN {same} THEN {value} ELSE {_times(value, f'CASE lower({side}.{name}) {whens} END')} END)"
+            f"(CASE WHEN {same} THEN {value} ELSE {_times(value, f'CASE lower({side}.{name}) {whens} END', FACTOR_TYPE)} END)"
             for side, value in (("sf", sf), ("d365", d365))
         )
         return of_salesforce, of_d365
@@ -132,7 +147,10 @@ def brought_together(field: ComparedField) -> tuple[str, str]:
             f"(SELECT max(rate) FROM exchange_rate WHERE from_currency = sf.{name} AND to_currency = d365.{name} "
             f"AND sf.{field.rate_date} BETWEEN from_date AND to_date)"
         )
-        return f"(CASE WHEN sf.{name} IS NOT DISTINCT FROM d365.{name} THEN {sf} ELSE {_times(sf, rate)} END)", d365
+        return (
+            f"(CASE WHEN sf.{name} IS NOT DISTINCT FROM d365.{name} THEN {sf} ELSE {_times(sf, rate, RATE_TYPE)} END)",
+            d365,
+        )
     return sf, d365
 
 
@@ -169,6 +187,6 @@ def _outside(tolerance: Tolerance, sf: str, d365: str) -> str:
     return " AND ".join(tests) or "true"
 
 
-def _times(value: str, factor: str) -> str:
-    # 20 and 18 digits: a product of more than 38 does not fit into a decimal.
-    return f"({value}::DECIMAL(20,6) * ({factor})::DECIMAL(18,9))::DECIMAL(28,6)"
+def _times(value: str, factor: str, factor_type: str) -> str:
+    # 20 and 18 digits: a product of more than 38 does not fit into a decimal. A larger value cannot be converted, so it differs.
+    return f"(TRY_CAST({value} AS DECIMAL(20,6)) * ({factor})::{factor_type})::DECIMAL(28,6)"

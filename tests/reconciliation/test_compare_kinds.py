@@ -198,7 +198,7 @@ EXCHANGE = (
 RATES = "USD,EUR,2026-01-01,2026-02-28,0.9\nUSD,EUR,2026-03-01,2026-03-31,0.95\n"
 
 
-def in_euro(amount: str) -> Callable[[Books], None]:
+def in_euro(amount: str | None) -> Callable[[Books], None]:
     """Sold for 20.00 USD on 2026-03-01, ordered in EUR."""
 
     def write(books: Books) -> None:
@@ -225,6 +225,38 @@ def test_without_a_rate_for_the_day_the_amounts_differ(contracts_with: With) -> 
     )
 
 
+def sold_for(amount: str | None, in_d365: str | None) -> Callable[[Books], None]:
+    """Sold for so many USD on 2026-03-01, ordered for so many EUR."""
+
+    def write(books: Books) -> None:
+        in_euro(in_d365)(books)
+        books.rows["salesforce", "opportunity"][-1]["Amount"] = amount
+        books.rows["salesforce", "opportunity_line"][-1]["TotalPrice"] = amount
+
+    return write
+
+
+def test_a_small_rate_counts_with_all_its_digits(contracts_with: With) -> None:
+    contracts = contracts_with(EXCHANGE, rates="USD,EUR,2026-01-01,2026-12-31,0.000061234567\n")
+
+    assert "amount" not in order_fields(contracts, sold_for("1000000000000.00", "61234567.00"))
+    assert order_fields(contracts, sold_for("1000000000000.00", "61235000.00"))["amount"] == Decimal("433.00")
+
+
+def test_an_amount_that_is_too_large_to_convert_differs_and_stops_no_run(contracts_with: With) -> None:
+    contracts = contracts_with(EXCHANGE, rates="USD,EUR,2026-01-01,2026-12-31,0.5\n")
+
+    assert "amount" not in order_fields(contracts, sold_for("20000000000000.00", "10000000000000.00"))
+    assert "amount" in order_fields(contracts, sold_for("200000000000000.00", "100000000000000.00"))
+
+
+@pytest.mark.parametrize(("amount", "in_d365"), [("20.00", None), (None, "19.00")])
+def test_an_amount_that_one_side_does_not_have_differs_at_any_rate(
+    contracts_with: With, amount: str | None, in_d365: str | None
+) -> None:
+    assert "amount" in order_fields(contracts_with(EXCHANGE, rates=RATES), sold_for(amount, in_d365))
+
+
 def test_amounts_in_one_currency_need_no_rate(contracts_with: With) -> None:
     contracts = contracts_with(EXCHANGE)
 
@@ -242,6 +274,14 @@ def test_amounts_in_one_currency_need_no_rate(contracts_with: With) -> None:
         ("USD,EUR,2026-03-01,2026-02-28,1", "the period ends on 2026-02-28, before it begins. Exchange the two days."),
         ("USD,EUR,2026-01-01,31.1.2026,1", "'2026-01-01' or '31.1.2026' is no day. Write days as 2026-01-31."),
         ("USD,EUR,2026-01-01,2026-02-28,0", "the rate 0 is not above 0. Correct it."),
+        (
+            "USD,EUR,2026-01-01,2026-02-28,0.0000000000001",
+            "the rate 0.0000000000001 has more than 12 decimals. Correct it.",
+        ),
+        (
+            "USD,EUR,2026-01-01,2026-02-28,1234567",
+            "the rate 1234567 has more than 6 digits before the point. Correct it.",
+        ),
         ('USD,EUR,2026-01-01,2026-02-28,"0,9"', "'0,9' is no number. Write it with a point: 1.0825."),
     ],
 )
@@ -270,7 +310,7 @@ UNITS = (
 )
 
 
-def ordered(quantity: str, unit: str) -> Callable[[Books], None]:
+def ordered(quantity: str | None, unit: str | None) -> Callable[[Books], None]:
     """24 pieces sold."""
 
     def write(books: Books) -> None:
@@ -292,3 +332,24 @@ def test_quantities_are_compared_in_one_unit(contracts_with: With) -> None:
 
 def test_a_unit_without_a_conversion_differs_and_so_does_its_quantity(contracts_with: With) -> None:
     assert set(order_fields(contracts_with(UNITS), ordered("24", "pallet"))) == {"line.quantity", "line.unit"}
+
+
+@pytest.mark.parametrize("quantity", ["24", None])
+def test_a_quantity_or_unit_that_one_side_does_not_have_differs(contracts_with: With, quantity: str | None) -> None:
+    unit = "box" if quantity is None else None
+
+    assert "line.quantity" in order_fields(contracts_with(UNITS), ordered(quantity, unit))
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [
+        ("0.08333333333", "the factor 0.08333333333 has more than 9 decimals."),
+        ("12000000000", "the factor 12000000000 has more than 9 digits before the point."),
+    ],
+)
+def test_a_factor_that_would_be_rounded_is_told(contracts_with: With, factor: str, told: str) -> None:
+    with pytest.raises(ContractError, match=r"contracts/sales_order\.yaml:\d+: ") as refused:
+        contracts_with((UNITS[0], UNITS[1], UNITS[2].replace('"12"', f'"{factor}"')))
+
+    assert told in str(refused.value)
