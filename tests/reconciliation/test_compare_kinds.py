@@ -13,9 +13,11 @@ from resources.lake import Lake
 from resources.workbench import Inputs, Workbench, duckdb_connection
 from tests.conftest import PROJECT
 from tests.reconciliation.books import READS, Books, compared
+from tieout.breaks import breaks_of
 from tieout.contract import Contracts, load_contracts
 from tieout.errors import ContractError
 from tieout.landing import register_functions
+from tieout.reconciliation.rows import differences_to_look_at
 
 With = Callable[..., Contracts]
 
@@ -188,6 +190,12 @@ def test_instants_may_lag_by_so_many_seconds_in_any_zone(contracts_with: With) -
     assert customer_fields(contracts, seen, {"SeenDateTime": None}) == ["seen_at"]
 
 
+def notes(contracts: Contracts, write: Callable[[Books], None]) -> dict[str, str | None]:
+    """The fields in which an opportunity and its order differ, each with what is said about it."""
+    result = compared(write, contracts=contracts)
+    return dict(result.rows("SELECT field, note FROM sales_order_difference WHERE kind = 'differs' ORDER BY 1"))
+
+
 # --- money in another currency
 
 EXCHANGE = (
@@ -255,6 +263,24 @@ def test_an_amount_that_one_side_does_not_have_differs_at_any_rate(
     contracts_with: With, amount: str | None, in_d365: str | None
 ) -> None:
     assert "amount" in order_fields(contracts_with(EXCHANGE, rates=RATES), sold_for(amount, in_d365))
+
+
+def test_a_rate_that_is_missing_is_told_with_its_currencies_and_day(contracts_with: With) -> None:
+    contracts = contracts_with(
+        EXCHANGE, rates="USD,EUR,2026-01-01,2026-02-28,0.95\nEUR,USD,2026-03-01,2026-03-31,1.05\n"
+    )
+    told = notes(contracts, in_euro("19.00"))
+
+    assert told["amount"] == "no exchange rate USD→EUR on 2026-03-01"
+    assert told["currency"] is None
+
+
+def test_an_amount_that_differs_at_a_known_rate_has_no_such_note(contracts_with: With) -> None:
+    contracts = contracts_with(EXCHANGE, rates=RATES)
+
+    assert notes(contracts, in_euro("18.00"))["amount"] is None
+    assert notes(contracts, sold_for(None, "18.00"))["amount"] is None
+    assert notes(contracts, sold_for("200000000000000.00", "1.00"))["amount"] == "too large to be converted"
 
 
 def test_amounts_in_one_currency_need_no_rate(contracts_with: With) -> None:
@@ -353,3 +379,20 @@ def test_a_factor_that_would_be_rounded_is_told(contracts_with: With, factor: st
         contracts_with((UNITS[0], UNITS[1], UNITS[2].replace('"12"', f'"{factor}"')))
 
     assert told in str(refused.value)
+
+
+def test_a_conversion_that_is_missing_is_told_with_both_units(contracts_with: With) -> None:
+    contracts = contracts_with(UNITS)
+
+    assert notes(contracts, ordered("24", "pallet"))["line.quantity"] == "no conversion between ea and PALLET"
+    assert notes(contracts, ordered("24", None))["line.quantity"] == "no conversion between ea and nothing"
+    assert notes(contracts, ordered("3", "box"))["line.quantity"] is None
+
+
+def test_what_is_missing_is_the_detail_of_the_break(contracts_with: With) -> None:
+    result = compared(ordered("24", "pallet"), contracts=contracts_with(UNITS))
+    assert result.orders == {"differs": 1}
+    found = differences_to_look_at(result.con, "sales_order_difference")
+    told = {one.subject: one.detail for one in breaks_of([], found, {})}
+
+    assert told["line.quantity"] == "no conversion between ea and PALLET"
