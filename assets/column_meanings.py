@@ -26,7 +26,7 @@ MEANINGS = {
     "verdict": "matched, differs, only_in_salesforce, only_in_d365, duplicate, in_flight or quarantined",
     "group_key": "names the records that belong together: the smallest Salesforce id of the group, of lines the opportunity line that is split",
     "part_key": "the order, or order line, where its Salesforce record has another one to which it belongs first",
-    "note": "what belongs together, where the difference is one of a group",
+    "note": "what belongs together, where the difference is one of a group; which exchange rate or conversion is missing",
     "fields": "names of the fields that differ",
     "reason": "why, in a sentence",
     "salesforce_amount": "amount of the opportunity",

@@ -16,11 +16,10 @@ from resources.connections import ContractsResource, LakeResource, LedgerResourc
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.ledger.crosswalk import Link
-from tieout import countries
 from tieout.contract import Contracts, Table
 from tieout.crosswalk import LinkCounts, link_customers, link_orders
 from tieout.errors import SourceUnavailable
-from tieout.landing import stage_sql, typed_sql
+from tieout.landing import register_functions, stage_sql, typed_sql
 from tieout.reconciliation import ReadTimes, VerdictCounts, reconcile_customers, reconcile_orders
 from tieout.reconciliation.half_orders import EVERY_ORDER, has_half_orders, whole_orders_statement
 from tieout.reconciliation.reread import SETTLED_TABLE, apply_settled
@@ -199,10 +198,10 @@ class Workbench:
     def _register(self) -> dict[str, int]:
         versions: dict[str, int] = {}
         orders = self.contracts["sales_order"]
-        countries.register(self.con)
         for system in ("salesforce", "d365"):
             tables = self.contracts.tables(system)
             for table in tables:
+                register_functions(self.con, table)
                 version = self._view(self.relation(table), table.lake_key, _columns(self.con, table))
                 if version is not None:
                     versions["/".join(table.lake_key)] = version

@@ -13,6 +13,21 @@ from tieout.sql import literal, literals, quoted
 if TYPE_CHECKING:  # a comparison of files needs no contracts, and these bring pydantic with them
     from tieout.contract import System
 
+FACTOR_TYPE = "DECIMAL(18,9)"
+RATE_TYPE = "DECIMAL(18,12)"
+"""What a factor of a unit and an exchange rate are calculated with. More decimals for rates: of a rupiah in euro, nine leave five digits."""
+
+
+def does_not_fit(number: Decimal, sql_type: str) -> str | None:
+    """Why `number` cannot be calculated with as it is written; `None` where it can. Nothing is rounded that a person wrote."""
+    digits, decimals = map(int, sql_type.removeprefix("DECIMAL(").removesuffix(")").split(","))
+    exponent = number.normalize().as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > decimals:
+        return f"{number:f} has more than {decimals} decimals"
+    if abs(number) >= 10 ** (digits - decimals):
+        return f"{number:f} has more than {digits - decimals} digits before the point"
+    return None
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -85,7 +100,7 @@ def differs(field: ComparedField) -> str:
     """TRUE where the pair (relations `sf`, `d365`, `pair`) differs in the field; never NULL."""
     sf, d365 = f"sf.{field.compared}", f"d365.{field.compared}"
     test = f"{sf} IS DISTINCT FROM {d365}"
-    if field.conversion is not None or field.exchange is not None:
+    if is_converted(field):
         of_salesforce, of_d365 = brought_together(field)
         outside = (
             f"{of_salesforce} <> {of_d365}"
@@ -116,24 +131,39 @@ def brought_together(field: ComparedField) -> tuple[str, str]:
     """
     sf, d365 = f"sf.{field.compared}", f"d365.{field.compared}"
     if field.conversion is not None:
-        name = quoted(f"cmp_{field.conversion.unit}")
-        same = f"sf.{name} IS NOT DISTINCT FROM d365.{name}"
-        whens = " ".join(
-            f"WHEN {literal(unit.lower())} THEN {literal(factor)}" for unit, factor in field.conversion.factors.items()
-        )
+        same = f"sf.{_kept_in(field)} IS NOT DISTINCT FROM d365.{_kept_in(field)}"
         of_salesforce, of_d365 = (
-            f"(CASE WHEN {same} THEN {value} ELSE {_times(value, f'CASE lower({side}.{name}) {whens} END')} END)"
+            f"(CASE WHEN {same} THEN {value} ELSE {_times(value, _factor(field, field.conversion, side), FACTOR_TYPE)} END)"
             for side, value in (("sf", sf), ("d365", d365))
         )
         return of_salesforce, of_d365
     if field.exchange is not None:
-        name = quoted(f"cmp_{field.exchange.currency}")
-        rate = (
-            f"(SELECT max(rate) FROM exchange_rate WHERE from_currency = sf.{name} AND to_currency = d365.{name} "
-            f"AND sf.{field.rate_date} BETWEEN from_date AND to_date)"
-        )
-        return f"(CASE WHEN sf.{name} IS NOT DISTINCT FROM d365.{name} THEN {sf} ELSE {_times(sf, rate)} END)", d365
+        same = f"sf.{_kept_in(field)} IS NOT DISTINCT FROM d365.{_kept_in(field)}"
+        return f"(CASE WHEN {same} THEN {sf} ELSE {_times(sf, _rate(field), RATE_TYPE)} END)", d365
     return sf, d365
+
+
+def why_not_brought_together(field: ComparedField) -> str:
+    """The sentence that tells why two values could not be brought to one unit or currency; NULL where they could, or one is empty."""
+    of_salesforce, of_d365 = brought_together(field)
+    both = f"sf.{field.compared} IS NOT NULL AND d365.{field.compared} IS NOT NULL"
+    of_each = [f"coalesce({side}.{_kept_in(field)}, 'nothing')" for side in ("sf", "d365")]
+    too_large = literal("too large to be converted")
+    if field.conversion is not None:
+        factors = [_factor(field, field.conversion, side) for side in ("sf", "d365")]
+        unknown = " OR ".join(f"({factor}) IS NULL" for factor in factors)
+        told = f"'no conversion between ' || {of_each[0]} || ' and ' || {of_each[1]}"
+    else:
+        unknown = f"{_rate(field)} IS NULL"
+        day = f"coalesce(sf.{field.rate_date}::VARCHAR, 'an unknown day')"
+        told = f"'no exchange rate ' || {of_each[0]} || '→' || {of_each[1]} || ' on ' || {day}"
+    failed = f"{both} AND ({of_salesforce} IS NULL OR {of_d365} IS NULL)"
+    return f"CASE WHEN {failed} THEN CASE WHEN {unknown} THEN {told} ELSE {too_large} END END"
+
+
+def is_converted(field: ComparedField) -> bool:
+    """Whether values of the field may have to be brought to one unit or currency first."""
+    return field.conversion is not None or field.exchange is not None
 
 
 def as_is(field: ComparedField) -> ComparedField:
@@ -169,6 +199,27 @@ def _outside(tolerance: Tolerance, sf: str, d365: str) -> str:
     return " AND ".join(tests) or "true"
 
 
-def _times(value: str, factor: str) -> str:
-    # 20 and 18 digits: a product of more than 38 does not fit into a decimal.
-    return f"({value}::DECIMAL(20,6) * ({factor})::DECIMAL(18,9))::DECIMAL(28,6)"
+def _kept_in(field: ComparedField) -> str:
+    """The column with the unit of a quantity, the currency of an amount."""
+    beside = field.conversion.unit if field.conversion else field.exchange.currency if field.exchange else ""
+    return quoted(f"cmp_{beside}")
+
+
+def _factor(field: ComparedField, conversion: Conversion, side: str) -> str:
+    whens = " ".join(
+        f"WHEN {literal(unit.lower())} THEN {literal(factor)}" for unit, factor in conversion.factors.items()
+    )
+    return f"CASE lower({side}.{_kept_in(field)}) {whens} END"
+
+
+def _rate(field: ComparedField) -> str:
+    currency = _kept_in(field)
+    return (
+        f"(SELECT max(rate) FROM exchange_rate WHERE from_currency = sf.{currency} AND to_currency = d365.{currency} "
+        f"AND sf.{field.rate_date} BETWEEN from_date AND to_date)"
+    )
+
+
+def _times(value: str, factor: str, factor_type: str) -> str:
+    # 20 and 18 digits: a product of more than 38 does not fit into a decimal. A larger value cannot be converted, so it differs.
+    return f"(TRY_CAST({value} AS DECIMAL(20,6)) * ({factor})::{factor_type})::DECIMAL(28,6)"

@@ -4,6 +4,8 @@ The names come from pycountry (Debian's iso-codes), with the few everyday names 
 """
 
 import gettext
+import unicodedata
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +19,39 @@ _LANGUAGES = ("de", "fr", "es", "it", "nl", "pt", "da", "sv", "nb", "fi", "pl", 
 
 _EVERYDAY = {
     "America": "US",
+    "Bosnia": "BA",
+    "Cape Verde": "CV",
     "Czech Republic": "CZ",
+    "Democratic Republic of the Congo": "CD",
+    "DR Congo": "CD",
+    "East Timor": "TL",
+    "EL": "GR",  # the European Union's code
     "England": "GB",
+    "Falkland Islands": "FK",
     "Great Britain": "GB",
+    "Great Britain and Northern Ireland": "GB",
     "Holland": "NL",
+    "Holy See": "VA",
+    "Ivory Coast": "CI",
     "Korea": "KR",
     "Macedonia": "MK",
+    "Mainland China": "CN",
     "Northern Ireland": "GB",
+    "Palestine": "PS",
+    "PRC": "CN",
+    "Republic of Ireland": "IE",
     "Russia": "RU",
+    "Saint Kitts": "KN",
+    "São Tomé and Príncipe": "ST",
     "Scotland": "GB",
+    "Sint Maarten": "SX",
+    "St Kitts and Nevis": "KN",
+    "St. Kitts and Nevis": "KN",
+    "The Bahamas": "BS",
+    "The Gambia": "GM",
     "The Netherlands": "NL",
+    "The Philippines": "PH",
+    "Trinidad": "TT",
     "Turkey": "TR",
     "U.K.": "GB",
     "U.S.": "US",
@@ -34,6 +59,9 @@ _EVERYDAY = {
     "UAE": "AE",
     "UK": "GB",
     "United States of America": "US",
+    "US Virgin Islands": "VI",
+    "Vatican": "VA",
+    "Vatican City": "VA",
     "Wales": "GB",
 }
 
@@ -55,6 +83,10 @@ def alpha2_by_name() -> dict[str, str]:
         for country in pycountry.countries:
             for spelling in _spellings(country):
                 names.setdefault(translation.gettext(spelling).lower(), country.alpha_2)
+    # Last, so that no variant takes the place of a name.
+    for spelling, code in list(names.items()):
+        for variant in _variants(spelling):
+            names.setdefault(variant, code)
     return names
 
 
@@ -74,8 +106,8 @@ def alpha3(country: str | None) -> str | None:
 
 def register(connection: "duckdb.DuckDBPyConnection") -> None:
     """Make the table `country_name` on `connection`, once."""
-    known = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = ?", [COUNTRY_TABLE]).fetchone()
-    if known and known[0]:
+    # Read to its end: a function cannot be made on a connection that still holds an unread result.
+    if connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [COUNTRY_TABLE]).fetchall():
         return
     names = alpha2_by_name()
     connection.execute(
@@ -87,3 +119,15 @@ def register(connection: "duckdb.DuckDBPyConnection") -> None:
 def _spellings(country: Any) -> list[str]:
     attributes = ("alpha_2", "alpha_3", "numeric", "name", "common_name", "official_name")
     return [value for value in (getattr(country, attribute, None) for attribute in attributes) if value]
+
+
+def _variants(spelling: str) -> Iterator[str]:
+    """Other ways to write a name or code: turned around, with brackets, without accents or leading zeros."""
+    if spelling.isdecimal():
+        yield spelling.lstrip("0")
+        return
+    name, comma, rest = spelling.partition(", ")
+    written = [spelling, f"{rest} {name}", f"{name} ({rest})"] if comma else [spelling]
+    for one in written:
+        plain = "".join(sign for sign in unicodedata.normalize("NFKD", one) if not unicodedata.combining(sign))
+        yield from (one, plain, plain.replace("\u2019", "'"))

@@ -1,6 +1,5 @@
 """Phone numbers as E.164 (`+12065550100`), by Google's numbering plans (the package phonenumbers)."""
 
-import contextlib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,7 @@ def register(connection: "duckdb.DuckDBPyConnection") -> None:
     import duckdb
     from duckdb.func import FunctionNullHandling
 
+    if connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [E164]).fetchall():
+        return
     text = duckdb.sqltype("VARCHAR")
-    with contextlib.suppress(duckdb.CatalogException, duckdb.NotImplementedException):  # it is there already
-        connection.create_function(E164, e164, [text, text], text, null_handling=FunctionNullHandling.SPECIAL)
+    connection.create_function(E164, e164, [text, text], text, null_handling=FunctionNullHandling.SPECIAL)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import duckdb
+import pycountry
 import pytest
 
 from tieout import countries
@@ -71,6 +72,37 @@ def test_everyday_names_of_countries_are_known() -> None:
     assert countries.alpha3("Deutschland") == "DEU"
     assert countries.alpha2("Atlantis") is None
     assert countries.alpha3("Atlantis") is None
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("Republic of Korea", "KR"),
+        ("Iran (Islamic Republic of)", "IR"),
+        ("Cote d'Ivoire", "CI"),
+        ("Ivory Coast", "CI"),
+        ("Türkiye", "TR"),
+        ("Turkiye", "TR"),
+        ("Vatican City", "VA"),
+        ("The Gambia", "GM"),
+        ("Democratic Republic of the Congo", "CD"),
+        ("036", "AU"),
+        ("36", "AU"),
+        ("4", "AF"),
+    ],
+)
+def test_a_country_is_known_turned_around_without_accents_and_without_leading_zeros(
+    con: duckdb.DuckDBPyConnection, written: str, code: str
+) -> None:
+    countries.register(con)
+
+    assert compared(con, country, written) == code == countries.alpha2(written)
+
+
+def test_no_variant_takes_the_place_of_a_name_or_code() -> None:
+    for known in pycountry.countries:
+        for written in (known.alpha_2, known.alpha_3, known.numeric, known.name):
+            assert countries.alpha2(written) == known.alpha_2
 
 
 def test_countries_may_be_registered_twice(con: duckdb.DuckDBPyConnection) -> None:

@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from resources.lake import Lake
+from resources.workbench import Inputs, Workbench, duckdb_connection
 from tests.conftest import PROJECT
-from tests.reconciliation.books import Books, compared
+from tests.reconciliation.books import READS, Books, compared
+from tieout.breaks import breaks_of
 from tieout.contract import Contracts, load_contracts
 from tieout.errors import ContractError
+from tieout.landing import register_functions
+from tieout.reconciliation.rows import differences_to_look_at
 
 With = Callable[..., Contracts]
 
@@ -108,6 +113,23 @@ def test_a_number_without_prefix_is_read_in_the_country_of_its_record(
     assert customer_fields(contracts_with(PHONE), *sides) == []
 
 
+def test_a_reconciliation_knows_the_function_that_reads_phone_numbers(contracts_with: With, tmp_path: Path) -> None:
+    """The connection of a run is another one than that which landed the rows."""
+    with duckdb_connection() as con:
+        bench = Workbench(con, Lake(tmp_path / "lake"), None, contracts_with(PHONE), Inputs({}, [], READS))
+
+        assert bench.customers() == {}
+
+
+def test_what_values_need_is_made_on_a_connection_once_however_often_it_is_asked_for(contracts_with: With) -> None:
+    table = contracts_with(PHONE).table("salesforce", "account")
+    with duckdb_connection() as con:
+        for _ in range(3):
+            register_functions(con, table)
+
+        assert con.execute("SELECT e164('030 1234567', 'DE')").fetchall() == [("+49301234567",)]
+
+
 def test_one_country_for_all_numbers_and_numbers_that_are_none(contracts_with: With) -> None:
     contracts = contracts_with(
         ("customer.yaml", "    compare: phone\n", "    compare: phone\n    default_country: DE\n")
@@ -168,6 +190,12 @@ def test_instants_may_lag_by_so_many_seconds_in_any_zone(contracts_with: With) -
     assert customer_fields(contracts, seen, {"SeenDateTime": None}) == ["seen_at"]
 
 
+def notes(contracts: Contracts, write: Callable[[Books], None]) -> dict[str, str | None]:
+    """The fields in which an opportunity and its order differ, each with what is said about it."""
+    result = compared(write, contracts=contracts)
+    return dict(result.rows("SELECT field, note FROM sales_order_difference WHERE kind = 'differs' ORDER BY 1"))
+
+
 # --- money in another currency
 
 EXCHANGE = (
@@ -178,7 +206,7 @@ EXCHANGE = (
 RATES = "USD,EUR,2026-01-01,2026-02-28,0.9\nUSD,EUR,2026-03-01,2026-03-31,0.95\n"
 
 
-def in_euro(amount: str) -> Callable[[Books], None]:
+def in_euro(amount: str | None) -> Callable[[Books], None]:
     """Sold for 20.00 USD on 2026-03-01, ordered in EUR."""
 
     def write(books: Books) -> None:
@@ -205,6 +233,56 @@ def test_without_a_rate_for_the_day_the_amounts_differ(contracts_with: With) -> 
     )
 
 
+def sold_for(amount: str | None, in_d365: str | None) -> Callable[[Books], None]:
+    """Sold for so many USD on 2026-03-01, ordered for so many EUR."""
+
+    def write(books: Books) -> None:
+        in_euro(in_d365)(books)
+        books.rows["salesforce", "opportunity"][-1]["Amount"] = amount
+        books.rows["salesforce", "opportunity_line"][-1]["TotalPrice"] = amount
+
+    return write
+
+
+def test_a_small_rate_counts_with_all_its_digits(contracts_with: With) -> None:
+    contracts = contracts_with(EXCHANGE, rates="USD,EUR,2026-01-01,2026-12-31,0.000061234567\n")
+
+    assert "amount" not in order_fields(contracts, sold_for("1000000000000.00", "61234567.00"))
+    assert order_fields(contracts, sold_for("1000000000000.00", "61235000.00"))["amount"] == Decimal("433.00")
+
+
+def test_an_amount_that_is_too_large_to_convert_differs_and_stops_no_run(contracts_with: With) -> None:
+    contracts = contracts_with(EXCHANGE, rates="USD,EUR,2026-01-01,2026-12-31,0.5\n")
+
+    assert "amount" not in order_fields(contracts, sold_for("20000000000000.00", "10000000000000.00"))
+    assert "amount" in order_fields(contracts, sold_for("200000000000000.00", "100000000000000.00"))
+
+
+@pytest.mark.parametrize(("amount", "in_d365"), [("20.00", None), (None, "19.00")])
+def test_an_amount_that_one_side_does_not_have_differs_at_any_rate(
+    contracts_with: With, amount: str | None, in_d365: str | None
+) -> None:
+    assert "amount" in order_fields(contracts_with(EXCHANGE, rates=RATES), sold_for(amount, in_d365))
+
+
+def test_a_rate_that_is_missing_is_told_with_its_currencies_and_day(contracts_with: With) -> None:
+    contracts = contracts_with(
+        EXCHANGE, rates="USD,EUR,2026-01-01,2026-02-28,0.95\nEUR,USD,2026-03-01,2026-03-31,1.05\n"
+    )
+    told = notes(contracts, in_euro("19.00"))
+
+    assert told["amount"] == "no exchange rate USD→EUR on 2026-03-01"
+    assert told["currency"] is None
+
+
+def test_an_amount_that_differs_at_a_known_rate_has_no_such_note(contracts_with: With) -> None:
+    contracts = contracts_with(EXCHANGE, rates=RATES)
+
+    assert notes(contracts, in_euro("18.00"))["amount"] is None
+    assert notes(contracts, sold_for(None, "18.00"))["amount"] is None
+    assert notes(contracts, sold_for("200000000000000.00", "1.00"))["amount"] == "too large to be converted"
+
+
 def test_amounts_in_one_currency_need_no_rate(contracts_with: With) -> None:
     contracts = contracts_with(EXCHANGE)
 
@@ -222,6 +300,14 @@ def test_amounts_in_one_currency_need_no_rate(contracts_with: With) -> None:
         ("USD,EUR,2026-03-01,2026-02-28,1", "the period ends on 2026-02-28, before it begins. Exchange the two days."),
         ("USD,EUR,2026-01-01,31.1.2026,1", "'2026-01-01' or '31.1.2026' is no day. Write days as 2026-01-31."),
         ("USD,EUR,2026-01-01,2026-02-28,0", "the rate 0 is not above 0. Correct it."),
+        (
+            "USD,EUR,2026-01-01,2026-02-28,0.0000000000001",
+            "the rate 0.0000000000001 has more than 12 decimals. Correct it.",
+        ),
+        (
+            "USD,EUR,2026-01-01,2026-02-28,1234567",
+            "the rate 1234567 has more than 6 digits before the point. Correct it.",
+        ),
         ('USD,EUR,2026-01-01,2026-02-28,"0,9"', "'0,9' is no number. Write it with a point: 1.0825."),
     ],
 )
@@ -250,7 +336,7 @@ UNITS = (
 )
 
 
-def ordered(quantity: str, unit: str) -> Callable[[Books], None]:
+def ordered(quantity: str | None, unit: str | None) -> Callable[[Books], None]:
     """24 pieces sold."""
 
     def write(books: Books) -> None:
@@ -272,3 +358,41 @@ def test_quantities_are_compared_in_one_unit(contracts_with: With) -> None:
 
 def test_a_unit_without_a_conversion_differs_and_so_does_its_quantity(contracts_with: With) -> None:
     assert set(order_fields(contracts_with(UNITS), ordered("24", "pallet"))) == {"line.quantity", "line.unit"}
+
+
+@pytest.mark.parametrize("quantity", ["24", None])
+def test_a_quantity_or_unit_that_one_side_does_not_have_differs(contracts_with: With, quantity: str | None) -> None:
+    unit = "box" if quantity is None else None
+
+    assert "line.quantity" in order_fields(contracts_with(UNITS), ordered(quantity, unit))
+
+
+@pytest.mark.parametrize(
+    ("factor", "told"),
+    [
+        ("0.08333333333", "the factor 0.08333333333 has more than 9 decimals."),
+        ("12000000000", "the factor 12000000000 has more than 9 digits before the point."),
+    ],
+)
+def test_a_factor_that_would_be_rounded_is_told(contracts_with: With, factor: str, told: str) -> None:
+    with pytest.raises(ContractError, match=r"contracts/sales_order\.yaml:\d+: ") as refused:
+        contracts_with((UNITS[0], UNITS[1], UNITS[2].replace('"12"', f'"{factor}"')))
+
+    assert told in str(refused.value)
+
+
+def test_a_conversion_that_is_missing_is_told_with_both_units(contracts_with: With) -> None:
+    contracts = contracts_with(UNITS)
+
+    assert notes(contracts, ordered("24", "pallet"))["line.quantity"] == "no conversion between ea and PALLET"
+    assert notes(contracts, ordered("24", None))["line.quantity"] == "no conversion between ea and nothing"
+    assert notes(contracts, ordered("3", "box"))["line.quantity"] is None
+
+
+def test_what_is_missing_is_the_detail_of_the_break(contracts_with: With) -> None:
+    result = compared(ordered("24", "pallet"), contracts=contracts_with(UNITS))
+    assert result.orders == {"differs": 1}
+    found = differences_to_look_at(result.con, "sales_order_difference")
+    told = {one.subject: one.detail for one in breaks_of([], found, {})}
+
+    assert told["line.quantity"] == "no conversion between ea and PALLET"

@@ -4,9 +4,11 @@ Works on the plain values of the files, so that these mistakes are told together
 """
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Any
 
+from tieout.compared_field import FACTOR_TYPE, does_not_fit
 from tieout.contract.model import NUMBER_KINDS, STOPPED, TEXT_KINDS
 from tieout.contract.source import Path
 
@@ -219,6 +221,11 @@ def _of_neighbours(field: dict[str, Any], part: dict[str, Any]) -> _Found:
             yield ("conversion", "factors", unit), "a factor of 0 makes every quantity equal. Correct it."
         elif isinstance(factor, str) and factor.startswith("-"):
             yield ("conversion", "factors", unit), f"a factor cannot be negative: {factor}. Remove the sign."
+        elif isinstance(factor, str) and (too_long := _too_long(factor)):
+            yield (
+                ("conversion", "factors", unit),
+                f"the factor {too_long}. Choose a smaller or larger unit as the one with the factor 1.",
+            )
     country = field.get("default_country")
     if isinstance(country, str) and not (len(country) == 2 and country.isupper()):
         if country not in beside:
@@ -231,6 +238,13 @@ def _of_neighbours(field: dict[str, Any], part: dict[str, Any]) -> _Found:
                 ("default_country",),
                 f"`{country}` is not stored on both sides. Name a field that is, or a country: US.",
             )
+
+
+def _too_long(factor: str) -> str | None:
+    try:
+        return does_not_fit(Decimal(factor), FACTOR_TYPE)
+    except InvalidOperation:
+        return None  # it is no number, which is told with the shape of the file
 
 
 def _of_spellings(field: dict[str, Any], entity: str, maps: _Maps) -> _Found:

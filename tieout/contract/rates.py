@@ -8,6 +8,8 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from tieout.compared_field import RATE_TYPE, does_not_fit
+
 FILE_NAME = "exchange_rates.csv"
 _COLUMNS = ["from_currency", "to_currency", "from_date", "to_date", "rate"]
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -69,6 +71,8 @@ def _mistakes(row: list[str]) -> Iterator[str]:
     try:
         if not Decimal(rate) > 0 or not Decimal(rate).is_finite():
             yield f"the rate {rate} is not above 0. Correct it."
+        elif too_long := does_not_fit(Decimal(rate), RATE_TYPE):
+            yield f"the rate {too_long}. Correct it."
     except InvalidOperation:
         yield f"{rate!r} is no number. Write it with a point: 1.0825."
 

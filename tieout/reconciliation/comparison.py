@@ -4,7 +4,7 @@ Works on `<name>_pair(salesforce_key, d365_key, is_primary)` and the views `<nam
 key, one hash of the fields where equal means equal, and the fields with a tolerance; only suspects are joined with all their columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tieout.canonical import MONEY_TYPE
 from tieout.compared_field import (
@@ -14,6 +14,8 @@ from tieout.compared_field import (
     differs,
     differs_as_stored,
     differs_in_blanks,
+    is_converted,
+    why_not_brought_together,
 )
 from tieout.sql import literal, quoted
 
@@ -60,6 +62,19 @@ SELECT salesforce_key, d365_key, told.field, told.owner, told.on_difference, tol
     told.is_blanks AND NOT told.differs AS is_blanks, told.can_be_damaged, NULL::VARCHAR AS damaged_side, told.amount
 FROM told
 WHERE told.differs OR told.is_noisy"""
+
+
+def unconverted_statements(name: str, fields: Sequence[ComparedField]) -> Iterator[str]:
+    """Make `<name>_unconverted(salesforce_key, d365_key, field, note)`, where a field is converted: why a pair of values could not be."""
+    converted = [field for field in fields if is_converted(field)]
+    if not converted:
+        return
+    told = "\n    UNION ALL ".join(
+        f"SELECT pair.salesforce_key, pair.d365_key, {literal(field.shown_as)} AS field, {why_not_brought_together(field)} AS note\n"
+        f"    {_joined(f'{name}_pair', name, indent='    ')}"
+        for field in converted
+    )
+    yield f"CREATE OR REPLACE TEMP TABLE {name}_unconverted AS\nSELECT * FROM (\n    {told}\n)\nWHERE note IS NOT NULL"
 
 
 def is_skippable(field: ComparedField) -> bool:

@@ -57,32 +57,48 @@ _TOLD = """found.field, found.owner, found.on_difference, found.salesforce_store
     found.d365_compared, found.kind, found.is_blanks, found.damaged_side, found.amount"""
 
 
-def difference_statement(entity: str) -> str:
-    """Make `<entity>_difference` from what was found in the headers."""
+def difference_statement(entity: str, *, converted: bool = False) -> str:
+    """Make `<entity>_difference` from what was found in the headers. `converted`: there is `<entity>_unconverted`, which says why not."""
     part, note, grouped = "NULL::VARCHAR", "NULL::VARCHAR", ""
     if entity == "sales_order":
         part, note = "CASE WHEN NOT grouped.owns_salesforce THEN verdict.d365_key END", "grouped.reason"
         grouped = """
 LEFT JOIN sales_order_group_row AS grouped ON grouped.salesforce_key = found.salesforce_key AND grouped.d365_key = found.d365_key"""
+    why = ""
+    if converted:
+        # Sums are not converted, so of the members of a group only the group is told.
+        note = (
+            f"CASE WHEN grouped.d365_key IS NULL THEN unconverted.note ELSE {note} END"
+            if grouped
+            else "unconverted.note"
+        )
+        why = _unconverted(entity)
     return f"""CREATE OR REPLACE TABLE {entity}_difference AS
 SELECT {literal(entity)} AS entity, verdict.company, verdict.currency, found.salesforce_key, verdict.d365_key, NULL::VARCHAR AS line_key,
     {_TOLD}, {part} AS part_key, {note} AS note
 FROM {entity}_found AS found
 JOIN {entity}_verdict AS verdict
-    ON verdict.salesforce_key = found.salesforce_key AND verdict.d365_lake_key = found.d365_key{grouped}
+    ON verdict.salesforce_key = found.salesforce_key AND verdict.d365_lake_key = found.d365_key{grouped}{why}
 WHERE {_JUDGED}"""
 
 
-def line_difference_statement() -> str:
+def line_difference_statement(*, converted: bool = False) -> str:
     """Add what was found in the lines to `sales_order_difference`; `line_key` is the id of the opportunity line."""
+    otherwise, why = (" ELSE unconverted.note", _unconverted("sales_order_line")) if converted else ("", "")
     return f"""INSERT INTO sales_order_difference
 SELECT 'sales_order', verdict.company, verdict.currency, line.order_salesforce_key, verdict.d365_key, found.salesforce_key,
-    {_TOLD}, CASE WHEN line.is_further THEN line.d365_lot END, CASE WHEN line.is_split THEN {literal(Reason.SPLIT_LINE)} END
+    {_TOLD}, CASE WHEN line.is_further THEN line.d365_lot END, CASE WHEN line.is_split THEN {literal(Reason.SPLIT_LINE)}{otherwise} END
 FROM sales_order_line_found AS found
 JOIN sales_order_line_record AS line ON line.salesforce_key = found.salesforce_key AND line.d365_key = found.d365_key
 JOIN sales_order_verdict AS verdict
-    ON verdict.salesforce_key = line.order_salesforce_key AND verdict.d365_lake_key = line.order_d365_key
+    ON verdict.salesforce_key = line.order_salesforce_key AND verdict.d365_lake_key = line.order_d365_key{why}
 WHERE {_JUDGED}"""
+
+
+def _unconverted(name: str) -> str:
+    return f"""
+LEFT JOIN {name}_unconverted AS unconverted ON unconverted.salesforce_key = found.salesforce_key
+    AND unconverted.d365_key = found.d365_key AND unconverted.field = found.field"""
 
 
 def field_count_statement(entity: str, headers: Sequence[ComparedField], lines: Sequence[ComparedField] = ()) -> str:

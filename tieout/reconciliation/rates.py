@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tieout.compared_field import ComparedField
+from tieout.compared_field import RATE_TYPE, ComparedField
 from tieout.contract import Contracts
 from tieout.sql import literal
 
@@ -15,7 +15,7 @@ def rate_statements(contracts: Contracts, fields: Sequence[ComparedField]) -> It
         f"({', '.join(literal(value) for value in (rate.from_currency, rate.to_currency, rate.from_date, rate.to_date, rate.rate))})"
         for rate in contracts.rates
     )
-    columns = "from_currency VARCHAR, to_currency VARCHAR, from_date DATE, to_date DATE, rate DECIMAL(18,9)"
+    columns = f"from_currency VARCHAR, to_currency VARCHAR, from_date DATE, to_date DATE, rate {RATE_TYPE}"
     yield f"CREATE OR REPLACE TEMP TABLE exchange_rate ({columns})"
     if rows:
         yield f"INSERT INTO exchange_rate VALUES {rows}"

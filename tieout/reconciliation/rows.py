@@ -108,7 +108,7 @@ class DifferenceRow:
     """One field of one linked pair (of one pair of lines, where `line_key` is set) that is not the same on both sides.
 
     `part_key`: the order (the line of an order), where its Salesforce record has another one to which it belongs first. `note`: what
-    belongs together, where the difference is one of a group or of a split line.
+    belongs together, where the difference is one of a group or of a split line; why two values could not be brought to one unit or currency.
     """
 
     entity: str

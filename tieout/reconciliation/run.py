@@ -6,10 +6,11 @@ The statements are plain text from the contracts; logged in this order, they can
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tieout.compared_field import is_converted
 from tieout.contract import Contracts
 from tieout.crosswalk import QUARANTINE_VIEWS
 from tieout.reconciliation import differences, groups, lines, population, totals, verdicts
-from tieout.reconciliation.comparison import compared_statement, found_statement
+from tieout.reconciliation.comparison import compared_statement, found_statement, unconverted_statements
 from tieout.reconciliation.fields import customer_fields, line_fields, order_fields
 from tieout.reconciliation.rates import rate_statements
 from tieout.reconciliation.rows import ReadTimes
@@ -72,6 +73,7 @@ def customer_comparison(contracts: Contracts) -> tuple[str, ...]:
         verdicts.customer_pair_statement(),
         compared_statement("customer", fields),
         found_statement("customer", fields),
+        *unconverted_statements("customer", fields),
     )
 
 
@@ -80,7 +82,7 @@ def customer_judgement(contracts: Contracts) -> tuple[str, ...]:
     fields = customer_fields(contracts["customer"])
     return (
         verdicts.customer_verdict_statement(),
-        differences.difference_statement("customer"),
+        differences.difference_statement("customer", converted=any(map(is_converted, fields))),
         differences.field_count_statement("customer", fields),
     )
 
@@ -102,11 +104,13 @@ def order_comparison(contracts: Contracts) -> tuple[str, ...]:
         verdicts.order_pair_statement(),
         compared_statement("sales_order", headers),
         found_statement("sales_order", headers),
+        *unconverted_statements("sales_order", headers),
         *groups.header_sum_statements(contracts),
         lines.line_record_statement(contracts),
         lines.line_pair_statement(),
         compared_statement("sales_order_line", of_lines),
         found_statement("sales_order_line", of_lines),
+        *unconverted_statements("sales_order_line", of_lines),
         *lines.line_sum_statements(contracts),
     )
 
@@ -114,12 +118,13 @@ def order_comparison(contracts: Contracts) -> tuple[str, ...]:
 def order_judgement(contracts: Contracts) -> tuple[str, ...]:
     """The statements that say what it means."""
     contract = contracts["sales_order"]
+    headers, of_lines = order_fields(contract), line_fields(lines_of(contract))
     return (
         verdicts.order_verdict_statement(contracts),
         verdicts.line_verdict_statement(),
-        differences.difference_statement("sales_order"),
-        differences.line_difference_statement(),
-        differences.field_count_statement("sales_order", order_fields(contract), line_fields(lines_of(contract))),
+        differences.difference_statement("sales_order", converted=any(map(is_converted, headers))),
+        differences.line_difference_statement(converted=any(map(is_converted, of_lines))),
+        differences.field_count_statement("sales_order", headers, of_lines),
     )
 
 
