@@ -87,7 +87,7 @@ def _what_is_filtered(source: Source, tables: Collection[str] | None) -> Iterato
 
 def _told(error: ErrorDetails, source: Source) -> tuple[int, str] | None:
     """One finding of pydantic as (line, sentence); `None` where it only repeats another one."""
-    path = _written_path(error, source)
+    path = source.path_of(error["loc"], is_missing=error["type"] == "missing")
     key = str(path[-1]) if path else "the file"
     if path and isinstance(path[-1], int):
         key = str(path[-2])
@@ -124,17 +124,6 @@ def _told(error: ErrorDetails, source: Source) -> tuple[int, str] | None:
             return line, f"`{key}: {given}` must be {error['ctx']['le']} at most. Correct the number."
     kind = error["type"].removesuffix("_type").removesuffix("_parsing")
     return line, f"`{key}: {given}` must be {_CALLED.get(kind, kind)}. Correct the value."
-
-
-def _written_path(error: ErrorDetails, source: Source) -> KeyPath:
-    """Where the finding stands in the file. Pydantic puts the kind of a rule between the keys; that is left out."""
-    path: KeyPath = ()
-    for step in error["loc"]:
-        if (*path, step) in source.lines:
-            path = (*path, step)
-    if error["type"] == "missing":
-        path = (*path, error["loc"][-1])
-    return path
 
 
 def _keys_at(path: KeyPath, source: Source) -> list[str]:

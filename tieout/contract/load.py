@@ -72,7 +72,7 @@ def load_contracts(folder: Path) -> Contracts:
 
 def _told(error: ErrorDetails, source: Source) -> tuple[int, str] | None:
     """One finding of pydantic as (line, sentence); `None` where it only repeats another one."""
-    path = _written_path(error, source)
+    path = source.path_of(error["loc"], is_missing=error["type"] == "missing")
     key = str(path[-1]) if path else "the file"
     line, given = source.line_of(path), _shown(error["input"])
     match error["type"]:
@@ -106,17 +106,6 @@ def _told(error: ErrorDetails, source: Source) -> tuple[int, str] | None:
 
 
 _KINDS = {"string": "text", "int": "a whole number", "bool": "true or false", "list": "a list"}
-
-
-def _written_path(error: ErrorDetails, source: Source) -> KeyPath:
-    """Where the finding stands in the file. Pydantic puts the names of union members between the keys; those are left out."""
-    path: KeyPath = ()
-    for step in error["loc"]:
-        if (*path, step) in source.lines:
-            path = (*path, step)
-    if error["type"] == "missing":
-        path = (*path, error["loc"][-1])
-    return path
 
 
 def _nearest_literal(error: ErrorDetails) -> str:

@@ -4,6 +4,7 @@ A path is a tuple of keys and positions from the root, such as `("fields", "name
 because YAML would silently keep one of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,14 @@ class Source:
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
+
+    def path_of(self, location: Sequence[str | int], *, is_missing: bool) -> Path:
+        """Where a finding of pydantic stands in the file. Names of models and union members between the keys are left out."""
+        path: Path = ()
+        for step in location:
+            if (*path, step) in self.lines:
+                path = (*path, step)
+        return (*path, location[-1]) if is_missing else path
 
 
 def read(text: str) -> Source:
