@@ -1,6 +1,7 @@
 """The desk as a web application: which address is answered by which page, and what every answer carries."""
 
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,7 +20,7 @@ from desk.entra import SIGN_IN, sign_in_routes
 from desk.feed import routes as feed
 from desk.feed.access import feed_viewer, is_feed
 from desk.pages import breaks, matches, overview, periods, records
-from desk.writing import query
+from desk.writing import has_control_characters, query
 from tieout.errors import TieoutError
 
 # Scripts and styles come from here and from nowhere else, and nobody may put the desk into a frame.
@@ -38,7 +39,7 @@ SESSION_LIVES_S = 12 * 3600
 def create_app(desk: Desk, secret: str) -> Starlette:
     """The application. `secret` signs the session of people who sign in with Entra."""
     settings = desk.settings
-    middleware = [Middleware(_Always)]
+    middleware = [Middleware(_Always), Middleware(_Readable)]
     routes = [
         Route("/healthz", _healthz),
         *overview.routes,
@@ -68,7 +69,12 @@ def create_app(desk: Desk, secret: str) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=middleware,
-        exception_handlers={HTTPException: _refused, TieoutError: _told, SignInNeededError: _to_sign_in},
+        exception_handlers={
+            HTTPException: _refused,
+            TieoutError: _told,
+            SignInNeededError: _to_sign_in,
+            Exception: _failed,
+        },
     )
     app.state.desk = desk
     return app
@@ -94,6 +100,26 @@ class _Always:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class _Readable:
+    """Refuses addresses with characters that nobody can type: no page means them, and neither Postgres nor a chart takes them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not is_feed(scope["path"]):
+            asked = scope["path"] + unquote_plus(scope["query_string"].decode("latin-1"))
+            if has_control_characters(asked):
+                refusal = Response(
+                    "The address holds control characters. Follow a link, or type it anew.",
+                    400,
+                    media_type="text/plain",
+                )
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class _WhoAsks:
@@ -136,7 +162,17 @@ async def _healthz(_request: Request) -> Response:
 async def _to_sign_in(request: Request, _problem: Exception) -> Response:
     if request.method != "GET":
         return Response("You are no longer signed in. Load the page again.", 401, media_type="text/plain")
-    return RedirectResponse(f"{SIGN_IN}?{query({'next': str(request.url.path)})}", 303)
+    return RedirectResponse(f"{SIGN_IN}?{query({'next': _asked(request)})}", 303)
+
+
+def _asked(request: Request) -> str:
+    return str(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
+
+
+async def _failed(_request: Request, _problem: Exception) -> Response:
+    """What nobody foresaw: it is in the desk's log, and the answer carries what every answer carries."""
+    said = "Something went wrong here that should not. It is in the desk's log; go back and try it another way."
+    return Response(said, 500, {**_HEADERS, "cache-control": "no-store"}, media_type="text/plain")
 
 
 async def _refused(request: Request, problem: Exception) -> Response:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -13,7 +15,7 @@ from desk.access import TOKEN_FIELD, TOKEN_HEADER, Access, Viewer
 from desk.entra import local_path
 from desk.links import Links
 from desk.settings import DeskSettings
-from desk.writing import environment
+from desk.writing import environment, has_control_characters
 from resources.lake import Lake
 from resources.ledger import Ledger
 from tieout.contract import Contracts
@@ -67,6 +69,10 @@ def viewer_of(request: Request) -> Viewer:
 async def decided(request: Request) -> FormData:
     """The form of a request that changes something, after it was checked (403 where it may not)."""
     form = await request.form()
+    # Keys and filters are made by the page; texts that people write lose such characters where they are kept.
+    for name in ("identity", "pair", "filter", "version", "company", "month"):
+        if any(has_control_characters(unquote_plus(value)) for value in form.getlist(name) if isinstance(value, str)):
+            raise HTTPException(400, "The form holds control characters. Load the page again.")
     token = request.headers.get(TOKEN_HEADER) or form.get(TOKEN_FIELD, "")
     desk_of(request).access.check(request, viewer_of(request), token if isinstance(token, str) else "")
     return form
@@ -80,8 +86,6 @@ def field_of(form: FormData, name: str) -> str:
 
 def back(form: FormData, otherwise: str, said: str) -> Response:
     """Back to the page that the form was on (`return_to`), which then says what was done."""
-    from urllib.parse import parse_qsl, urlencode, urlsplit
-
     parts = urlsplit(local_path(field_of(form, "return_to") or otherwise))
     query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "said"]
     return RedirectResponse(f"{parts.path}?{urlencode([*query, ('said', said)])}", 303)

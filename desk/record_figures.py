@@ -79,7 +79,7 @@ ORDER BY NOT (starts_with(lower(coalesce(salesforce_key, '')), lower($words)) OR
             )
             names = [column[0] for column in rows.description]
             found += [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
-    return found[:MOST_FOUND]
+    return found
 
 
 def record_view(lake: Lake, contract: Contract, wanted: Where) -> RecordView | None:
@@ -108,7 +108,7 @@ def record_view(lake: Lake, contract: Contract, wanted: Where) -> RecordView | N
             label=(verdict or {}).get("label") or "",
             verdict=(verdict or {}).get("verdict") or "",
             reason=(verdict or {}).get("reason") or "",
-            fields=_fields(contract, salesforce_row, d365_row, set((verdict or {}).get("fields") or ())),
+            fields=_fields(contract, salesforce_row, d365_row, set((verdict or {}).get("fields") or ()), lines["d365"]),
             salesforce_row=_plain(salesforce_row),
             d365_row=_plain(d365_row),
             salesforce_lines=[_plain(row) or {} for row in lines["salesforce"]],
@@ -224,19 +224,32 @@ def _quarantined(lake: Lake, con: "DuckDBPyConnection", table: Table, key: str) 
 
 
 def _fields(
-    contract: Contract, salesforce: Mapping[str, Any] | None, d365: Mapping[str, Any] | None, differing: set[str]
+    contract: Contract,
+    salesforce: Mapping[str, Any] | None,
+    d365: Mapping[str, Any] | None,
+    differing: set[str],
+    d365_lines: Sequence[Mapping[str, Any]],
 ) -> list[FieldValue]:
     return [
         FieldValue(
             field.label,
             field.owner,
             _stored(field, "salesforce", salesforce),
-            _stored(field, "d365", d365),
+            _stored(field, "d365", d365) if field.d365_sum_of is None else _sum_of_lines(contract, field, d365_lines),
             field.name in differing,
         )
         for field in contract.fields
         if field.sources("salesforce") or field.sources("d365")
     ]
+
+
+def _sum_of_lines(contract: Contract, field: Field, lines: Sequence[Mapping[str, Any]]) -> str | None:
+    """What the comparison takes for the value of the header: D365 keeps none. None where not all lines are at hand."""
+    if contract.lines is None or not lines or len(lines) >= MOST_LINES:
+        return None
+    column = contract.lines.field(field.d365_sum_of or "").d365 or ""
+    live = (line for line in lines if str(line.get("SalesOrderLineStatus") or "").lower() != "canceled")
+    return str(_text(sum((line[column] for line in live if line.get(column) is not None), Decimal(0))))
 
 
 def _stored(field: Field, system: System, row: Mapping[str, Any] | None) -> str | None:

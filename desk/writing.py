@@ -59,6 +59,11 @@ def ago(at: datetime | None, now: datetime | None = None) -> str:
     return f"{seconds / 86400:.0f} days ago"
 
 
+def has_control_characters(text: str) -> bool:
+    """Whether it holds a character that nobody can type; line breaks and tabs are none of them."""
+    return any((ord(character) < 32 and character not in "\t\r\n") or ord(character) == 127 for character in text)
+
+
 def query(given: dict[str, Any], **changes: Any) -> str:
     """A query string of `given` with `changes`; what is empty falls away."""
     wanted = {**given, **changes}

@@ -62,9 +62,12 @@ def missing_keys(
         con.execute("ALTER TABLE good RENAME TO there")
         _register(con, lake, table)
         missed = con.execute(
-            f"""SELECT there._key FROM there LEFT JOIN good ON good._key = there._key
-WHERE there.{version} < $as_of AND there._key NOT IN (SELECT _key FROM waiting)
-    AND (good._key IS NULL OR good.{version} < there.{version})
+            f"""SELECT there._key FROM there
+LEFT JOIN good ON good._key = there._key
+LEFT JOIN waiting ON waiting._key = there._key
+WHERE there.{version} < $as_of AND (
+    (good._key IS NULL AND waiting._key IS NULL) OR good.{version} < there.{version} OR waiting._extracted_at < there.{version}
+)
 ORDER BY 1""",
             {"as_of": as_of},
         ).fetchall()
@@ -77,4 +80,9 @@ ORDER BY 1""",
 def _register(con: "DuckDBPyConnection", lake: Lake, table: Table) -> None:
     """`good` and `waiting`: the rows of the table, and those in quarantine."""
     lake.register(con, "good", table.lake_key)
-    lake.register(con, "waiting", quarantine_key(table), empty={"_key": "VARCHAR", "row": "VARCHAR"})
+    lake.register(
+        con,
+        "waiting",
+        quarantine_key(table),
+        empty={"_key": "VARCHAR", "row": "VARCHAR", "_extracted_at": "TIMESTAMPTZ"},
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 from tieout.canonical import MONEY_TYPE
 from tieout.contract import Table
-from tieout.sql import quoted
+from tieout.sql import literal, quoted
 
 CURRENCY, DELETED = "CurrencyIsoCode", "IsDeleted"
 A_CENT = Decimal("0.01")
@@ -151,7 +151,7 @@ def _column(name: str, kind: str) -> str:
 
 
 def _in_json(name: str, kind: str) -> str:
-    return f"""TRY_CAST("row" ->> '{name}' AS {kind})"""
+    return f'TRY_CAST("row" ->> {literal(name)} AS {kind})'
 
 
 def _plain(figures: ByCurrency) -> dict[str, Any]:

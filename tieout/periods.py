@@ -100,14 +100,17 @@ def changes(con: "DuckDBPyConnection", signed: str, now: str) -> list[Change]:
     differs = " OR ".join(f"signed.{name} IS DISTINCT FROM now.{name}" for name in compared)
     rows = con.execute(
         f"""WITH judged AS (SELECT * FROM {now} WHERE verdict <> 'in_flight'),
-waiting AS (SELECT salesforce_key, d365_key FROM {now} WHERE verdict = 'in_flight')
+waiting AS (SELECT salesforce_key, d365_key FROM {now} WHERE verdict = 'in_flight'),
+-- An opportunity that was signed without its order and has one now, or the other way round, is one order that changed.
+before AS ({_with_order(signed, "judged")}),
+today AS ({_with_order("judged", signed)})
 SELECT coalesce(signed.salesforce_key, now.salesforce_key), coalesce(signed.d365_key, now.d365_key),
     coalesce(now.label, signed.label),
     CASE WHEN signed.verdict IS NOT NULL THEN {said.format(side="signed")} END,
     CASE WHEN now.verdict IS NOT NULL THEN {said.format(side="now")} END
-FROM {signed} AS signed
-FULL JOIN judged AS now
-    ON now.salesforce_key IS NOT DISTINCT FROM signed.salesforce_key AND now.d365_key IS NOT DISTINCT FROM signed.d365_key
+FROM before AS signed
+FULL JOIN today AS now
+    ON now.salesforce_key IS NOT DISTINCT FROM signed.salesforce_key AND now.order_key IS NOT DISTINCT FROM signed.order_key
 WHERE (signed.verdict IS NULL OR now.verdict IS NULL OR {differs})
     AND NOT EXISTS (
         SELECT 1 FROM waiting
@@ -117,6 +120,15 @@ WHERE (signed.verdict IS NULL OR now.verdict IS NULL OR {differs})
 ORDER BY 1 NULLS FIRST, 2 NULLS FIRST"""
     ).fetchall()
     return [Change(*row) for row in rows]
+
+
+def _with_order(relation: str, other: str) -> str:
+    """The rows with `order_key`: their order, or where they have none the one that the opportunity has in `other`, if that is the only one."""
+    return f"""SELECT this.*, coalesce(this.d365_key, only_one.d365_key) AS order_key
+FROM {relation} AS this
+LEFT JOIN (
+    SELECT salesforce_key, min(d365_key) AS d365_key FROM {other} WHERE salesforce_key IS NOT NULL GROUP BY salesforce_key HAVING count(*) = 1
+) AS only_one ON this.d365_key IS NULL AND only_one.salesforce_key = this.salesforce_key"""
 
 
 def reason_of(found: list[Change]) -> str:

@@ -1,7 +1,7 @@
 """What an analyst does about breaks: assign, comment, accept until a day, take that back, send the record again."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from starlette.datastructures import FormData
 
@@ -9,12 +9,10 @@ from desk.desk import field_of
 from desk.writing import day_of
 from resources.ledger import Ledger
 from resources.ledger.delivery_queries import DeliveryFilter
+from tieout.decisions import checked_acceptance, checked_comment, checked_text
 from tieout.delivery import State
 from tieout.errors import RecordError
 from tieout.report.figures import number_of
-
-LONGEST_ACCEPTANCE_DAYS = 366
-LONGEST_TEXT = 2_000
 
 
 def act_on(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
@@ -27,25 +25,25 @@ def act_on(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) 
 
 def _assign(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
     owner = _text(form, "owner")
+    if not owner:
+        raise RecordError("No owner is named. Name a person or a team, or use Give back.")
     ledger.breaks.assign(identities, owner, who)
-    return f"{_breaks(identities)} assigned to {owner}." if owner else f"{_breaks(identities)} given back to nobody."
+    return f"{_breaks(identities)} assigned to {owner}."
+
+
+def _give_back(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:  # noqa: ARG001 one signature
+    ledger.breaks.assign(identities, "", who)
+    return f"{_breaks(identities)} given back to nobody."
 
 
 def _comment(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
-    text = _text(form, "comment")
-    if not text:
-        raise RecordError("The comment is empty. Write what others should know.")
+    text = checked_comment(field_of(form, "comment"))
     ledger.breaks.comment(identities, text, who)
     return f"Comment written to {_breaks(identities)}."
 
 
 def _accept(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
-    until, today = day_of(field_of(form, "until")), datetime.now(UTC).date()
-    if until is None or not today <= until <= today + timedelta(days=LONGEST_ACCEPTANCE_DAYS):
-        raise RecordError(
-            f"Accept it until a day from {today} to {today + timedelta(days=LONGEST_ACCEPTANCE_DAYS)}: a difference that "
-            "stays for good belongs into the contract."
-        )
+    until = checked_acceptance(day_of(field_of(form, "until")), datetime.now(UTC).date())
     ledger.breaks.accept(identities, until, who, _text(form, "comment"))
     return f"{_breaks(identities)} accepted until {until}."
 
@@ -74,6 +72,7 @@ def _resend(ledger: Ledger, identities: Sequence[str], form: FormData, who: str)
 
 _ACTIONS: dict[str, Callable[[Ledger, Sequence[str], FormData, str], str]] = {
     "assign": _assign,
+    "give_back": _give_back,
     "comment": _comment,
     "accept": _accept,
     "take_back": _take_back,
@@ -82,10 +81,7 @@ _ACTIONS: dict[str, Callable[[Ledger, Sequence[str], FormData, str], str]] = {
 
 
 def _text(form: FormData, name: str) -> str:
-    text = field_of(form, name)
-    if len(text) > LONGEST_TEXT:
-        raise RecordError(f"The text is longer than {LONGEST_TEXT:,} characters. Shorten it.")
-    return text.replace("\x00", "")
+    return checked_text(field_of(form, name))
 
 
 def _breaks(identities: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,7 +13,6 @@ from starlette.routing import Route
 from desk.desk import back, decided, desk_of, field_of, viewer_of
 from desk.export import export
 from desk.pages.break_actions import act_on
-from desk.writing import query
 from resources.ledger.break_queries import AGES, GROUPS, SORTS, BreakFilter
 from tieout.errors import RecordError
 
@@ -86,11 +86,12 @@ async def act(request: Request) -> Response:
     """Do something about the chosen breaks: one form for one of them, for several, and for all that the filter finds."""
     form = await decided(request)
     desk, viewer = desk_of(request), viewer_of(request)
-    identities = _chosen(request, form)
-    # The ledger waits for Postgres; the loop that answers everybody must not wait with it.
-    from starlette.concurrency import run_in_threadpool
 
-    said = await run_in_threadpool(act_on, desk.ledger, identities, form, viewer.name)
+    def done() -> str:
+        return act_on(desk.ledger, _chosen(request, form), form, viewer.name)
+
+    # The ledger waits for Postgres; the loop that answers everybody must not wait with it.
+    said = await run_in_threadpool(done)
     return back(form, "/breaks", said)
 
 
@@ -133,11 +134,6 @@ def _page_number(given: QueryParams) -> int:
     text = given.get("page", "1")
     # A number of a thousand digits is no page either.
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 9 else 1
-
-
-def address_of(wanted: BreakFilter) -> str:
-    """The list with this filter."""
-    return f"/breaks?{query(wanted.as_query())}"
 
 
 routes = [

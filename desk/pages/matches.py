@@ -1,5 +1,7 @@
 """*Matches*: who may be the same company, with what speaks for and against each proposal."""
 
+from typing import Literal
+
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -8,6 +10,7 @@ from starlette.routing import Route
 
 from desk.desk import back, decided, desk_of, field_of, viewer_of
 from resources.ledger.matches import SORTS
+from tieout.decisions import checked_text
 from tieout.errors import RecordError
 from tieout.report.figures import number_of
 
@@ -17,6 +20,7 @@ KINDS = {
     "duplicate_in_salesforce": "Two accounts",
     "duplicate_in_d365": "Two customers",
 }
+MERGING_IS_YOURS = "they are noted as one company, and merging them is for you to do in their system"
 _SEPARATOR = "\n"
 
 
@@ -59,18 +63,19 @@ async def decide(request: Request) -> Response:
     """Accept or refuse the chosen proposals."""
     form = await decided(request)
     desk, viewer = desk_of(request), viewer_of(request)
-    action, note = field_of(form, "action"), field_of(form, "note")
+    action, note = field_of(form, "action"), checked_text(field_of(form, "note"))
     if action not in ("accept", "refuse"):
         raise RecordError("A proposal is accepted or refused; the form says neither.")
+    state: Literal["accepted", "refused"] = "accepted" if action == "accept" else "refused"
     pairs = [
         value.replace("\r\n", _SEPARATOR).split(_SEPARATOR) for value in form.getlist("pair") if isinstance(value, str)
     ]
     if not pairs or any(len(pair) != 3 for pair in pairs):
         raise RecordError("No proposal is chosen. Tick those that are meant, then repeat.")
-    act = desk.ledger.matches.accept if action == "accept" else desk.ledger.matches.refuse
-    for kind, left_key, right_key in pairs:
-        await run_in_threadpool(act, kind, left_key, right_key, who=viewer.name, note=note)
-    done = "accepted; the next run follows" if action == "accept" else "refused; not proposed again"
+    chosen = [(kind, left_key, right_key) for kind, left_key, right_key in pairs]
+    await run_in_threadpool(desk.ledger.matches.decide, chosen, state, who=viewer.name, note=note)
+    follows = "the next run follows" if any(kind == "link" for kind, _, _ in chosen) else MERGING_IS_YOURS
+    done = f"accepted; {follows}" if state == "accepted" else "refused; not proposed again"
     return back(form, "/matches", f"{number_of(len(pairs), 'proposal')} {done}.")
 
 

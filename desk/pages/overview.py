@@ -53,6 +53,8 @@ def chart(request: Request) -> Response:
     match request.path_params["name"]:
         case "bridge":
             company, currency = given.get("company", ""), given.get("currency", "")
+            if (company, currency) not in {(line.company, line.currency) for line in tie_out(desk.lake)}:
+                raise HTTPException(404)
             svg = charts.bridge(bridge_steps(desk.lake, company, currency), currency, theme)
         case "ages":
             svg = charts.ages(desk.ledger.break_queries.ages_by_cause(), theme)

@@ -109,7 +109,7 @@ async def sign(request: Request) -> Response:
     desk, viewer = desk_of(request), viewer_of(request)
     company, month = field_of(form, "company"), field_of(form, "month")
     version = field_of(form, "version")
-    if not version.isdigit():
+    if not (version.isascii() and version.isdigit()):
         raise HTTPException(400, "The form does not say which reconciliation was looked at.")
     await run_in_threadpool(
         sign_period,

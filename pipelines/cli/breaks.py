@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 
 from pipelines.cli import output
 from pipelines.cli.ledger import opened_ledger, who
+from tieout.decisions import checked_acceptance, checked_comment, checked_text
 from tieout.errors import ConfigurationError
 
 
@@ -65,16 +66,18 @@ def show_break(identity: str, *, as_json: bool) -> None:
 
 def comment_break(identity: str, text: str) -> None:
     """Write a comment to a break."""
+    said = checked_comment(text)
     with opened_ledger() as ledger:
-        ledger.breaks.comment(identity, text, who())
+        ledger.breaks.comment(identity, said, who())
     output.console.print("Written.", highlight=False)
 
 
 def assign_break(identity: str, owner: str) -> None:
     """Give a break to a person or a team."""
+    named = checked_text(owner)
     with opened_ledger() as ledger:
-        ledger.breaks.assign(identity, owner, who())
-    output.console.print(f"Assigned to {owner}.", highlight=False)
+        ledger.breaks.assign(identity, named, who())
+    output.console.print(f"Assigned to {named}." if named else "Given back to nobody.", highlight=False)
 
 
 def accept_break(identity: str, *, until: str, comment: str) -> None:
@@ -83,8 +86,8 @@ def accept_break(identity: str, *, until: str, comment: str) -> None:
         day = date.fromisoformat(until)
     except ValueError:
         raise ConfigurationError(f"--until {until!r} is no day. Write it as 2026-12-31.") from None
-    if day < datetime.now(UTC).date():
-        raise ConfigurationError(f"--until {until} is past. Name today or a later day.")
+    checked_acceptance(day, datetime.now(UTC).date())
+    why = checked_text(comment)
     with opened_ledger() as ledger:
-        ledger.breaks.accept(identity, day, who(), comment)
+        ledger.breaks.accept(identity, day, who(), why)
     output.console.print(f"Accepted until {day}.", highlight=False)

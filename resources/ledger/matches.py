@@ -139,14 +139,8 @@ class Matches:
         A link of the account or of the customer that is older than the proposal gives way: the run knew it, and found that it leads nowhere.
         RecordError where one of the two was linked since, and where a later run no longer found the pair.
         """
-        with self._engine.begin() as connection:
-            before = _locked(connection, kind, left_key, right_key)
-            if before.state == "withdrawn":
-                raise RecordError(
-                    f"The proposal of {left_key} and {right_key} is withdrawn: a later run no longer found it. Look at both records first."
-                )
-            replaced = _link(connection, before, who) if kind == "link" and before.state != "accepted" else []
-            return _decided(connection, before, "accepted", who, note, replaced)
+        [accepted] = self.decide([(kind, left_key, right_key)], "accepted", who=who, note=note)
+        return accepted
 
     def refuse(self, kind: str, left_key: str, right_key: str, *, who: str, note: str = "") -> MatchRow:
         """Say that it is not true; it is never proposed again. Of an accepted proposal, the link is taken out of the crosswalk.
@@ -154,10 +148,37 @@ class Matches:
         A number that was written into the account since stays there, and the next run finds the link by it: empty it, too.
         RecordError where the link stands without the decision.
         """
+        [refused] = self.decide([(kind, left_key, right_key)], "refused", who=who, note=note)
+        return refused
+
+    def decide(
+        self,
+        pairs: Sequence[tuple[str, str, str]],
+        state: Literal["accepted", "refused"],
+        *,
+        who: str,
+        note: str = "",
+    ) -> list[MatchRow]:
+        """Accept or refuse several proposals (kind, left key, right key) in one transaction: all of them or none, as `accept` and `refuse` do."""
+        act = _accept if state == "accepted" else _refuse
         with self._engine.begin() as connection:
-            before = _locked(connection, kind, left_key, right_key)
-            removed = _unlink(connection, before) if kind == "link" and before.state == "accepted" else []
-            return _decided(connection, before, "refused", who, note, removed)
+            return [act(connection, *pair, who, note) for pair in pairs]
+
+
+def _accept(connection: Connection, kind: str, left_key: str, right_key: str, who: str, note: str) -> MatchRow:
+    before = _locked(connection, kind, left_key, right_key)
+    if before.state == "withdrawn":
+        raise RecordError(
+            f"The proposal of {left_key} and {right_key} is withdrawn: a later run no longer found it. Look at both records first."
+        )
+    replaced = _link(connection, before, who) if kind == "link" and before.state != "accepted" else []
+    return _decided(connection, before, "accepted", who, note, replaced)
+
+
+def _refuse(connection: Connection, kind: str, left_key: str, right_key: str, who: str, note: str) -> MatchRow:
+    before = _locked(connection, kind, left_key, right_key)
+    removed = _unlink(connection, before) if kind == "link" and before.state == "accepted" else []
+    return _decided(connection, before, "refused", who, note, removed)
 
 
 def _as_row(each: Proposal, run_id: str, at: datetime) -> dict[str, Any]:

@@ -172,6 +172,20 @@ def test_the_list_works_by_keyboard_alone(desk: Served, open_page: Open) -> None
     expect(page.locator("table.breaks tbody tr")).to_have_count(1)
 
 
+def test_enter_in_a_field_decides_nothing(desk: Served, open_page: Open) -> None:
+    """The first button of a form would be pressed, whichever field somebody types in."""
+    page = open_page(f"{desk.address}/breaks").page
+    for key in ("j", "x", "c"):
+        page.keyboard.press(key)
+    page.keyboard.type("Asked sales")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+
+    assert page.get_by_label("Comment").first.input_value() == "Asked sales"
+    breaks = desk.desk.ledger.breaks.find()
+    assert [made for row in breaks for made in desk.desk.ledger.decisions.of("break", row.identity)] == []
+
+
 def test_the_exports_hold_what_the_list_shows(desk: Served, open_page: Open) -> None:
     page = open_page(f"{desk.address}/breaks?company=demf").page
 

@@ -162,6 +162,7 @@ def test_a_refused_delivery_is_sent_again_from_its_break(desk: Served) -> None:
     [
         ({"action": "assign", "owner": "ann"}, "No break is chosen"),
         ({"identity": "b1", "action": "explode"}, "There is no action"),
+        ({"identity": "b1", "action": "assign", "owner": " "}, "No owner is named"),
         ({"identity": "b1", "action": "accept", "until": "soon"}, "Accept it until a day"),
         ({"identity": "b1", "action": "accept", "until": "2001-01-01"}, "Accept it until a day"),
         ({"identity": "b1", "action": "comment", "comment": ""}, "comment is empty"),
@@ -188,6 +189,60 @@ def test_a_record_has_both_sides_and_ways_into_both_systems(desk: Served) -> Non
 
     assert f"https://example.my.salesforce.com/lightning/r/Opportunity/{key}/view" in page
     assert "https://example.operations.dynamics.com/?cmp=usmf&amp;mi=SalesTableListPage" in page
+
+
+def test_an_owner_is_taken_away_only_when_somebody_says_so(desk: Served) -> None:
+    keep_breaks(desk.desk.ledger, a_break("b1"))
+    desk.post("/breaks/act", {"identity": "b1", "action": "assign", "owner": "ann"})
+
+    assert desk.post("/breaks/act", {"identity": "b1", "action": "assign", "owner": ""}).status_code == 422
+    assert desk.desk.ledger.breaks.get("b1").owner == "ann"
+    assert desk.post("/breaks/act", {"identity": "b1", "action": "give_back"}).status_code == 303
+    assert desk.desk.ledger.breaks.get("b1").owner == ""
+
+
+@pytest.mark.parametrize("character", ["%00", "%01", "%1b", "%7f"])
+def test_characters_that_nobody_can_type_are_refused_and_the_desk_goes_on(desk: Served, character: str) -> None:
+    keep_verdicts(desk.desk.lake, a_verdict(1))
+    keep_breaks(desk.desk.ledger, a_break("b1"))
+
+    for path in (
+        f"/charts/bridge.svg?currency={character}",
+        f"/breaks?search={character}",
+        f"/breaks/{character}",
+        f"/breaks/list.xlsx?search=a{character}",
+        f"/matches?search={character}",
+    ):
+        answer = desk.get(path)
+        assert (answer.status_code, "control characters" in answer.text) == (400, True), path
+        assert "content-security-policy" in answer.headers
+    forms = (
+        {"identity": "b\x00", "action": "give_back"},
+        {"scope": "all", "filter": f"company=a{character}", "action": "give_back"},
+    )
+    assert [desk.post("/breaks/act", form).status_code for form in forms] == [400, 400]
+    assert desk.get("/healthz").text == "ok"
+
+
+def test_a_chart_of_what_is_not_in_the_tie_out_is_no_chart(desk: Served) -> None:
+    keep_verdicts(desk.desk.lake, a_verdict(1))
+
+    assert desk.get("/charts/bridge.svg?company=usmf&currency=USD").status_code == 200
+    assert desk.get("/charts/bridge.svg?company=usmf&currency=XXX").status_code == 404
+
+
+def test_several_proposals_are_decided_together_or_not_at_all(desk: Served) -> None:
+    matches = desk.desk.ledger.matches
+    matches.record([a_proposal(), a_proposal(left_key="001B")], KINDS, "run 1", NOW)
+    rows, _ = matches.page()
+    pairs = ["\n".join((row.kind, row.left_key, row.right_key)) for row in rows]
+
+    answer = desk.post("/matches/decide", {"action": "refuse", "pair": [pairs[0], "link\nx\ny"]})
+
+    assert answer.status_code == 422
+    assert matches.counts()["refused"] == 0
+    assert desk.post("/matches/decide", {"action": "refuse", "pair": pairs}).status_code == 303
+    assert matches.counts()["refused"] == 2
 
 
 def test_a_record_of_a_group_shows_what_it_is_judged_together_with(desk: Served) -> None:

@@ -52,6 +52,23 @@ def test_an_unchanged_month_stays_signed_although_others_change(lake: Lake, ledg
     assert len(ledger.periods.signed()) == 1
 
 
+def test_an_order_that_is_delivered_after_the_signature_is_one_change_and_not_two(lake: Lake, ledger: Ledger) -> None:
+    not_yet = a_verdict(2, d365_key=None, d365_amount=None, verdict="only_in_salesforce")
+    keep_verdicts(lake, a_verdict(1), not_yet)
+    signed = sign(lake, ledger)
+    keep_verdicts(lake, a_verdict(1), a_verdict(2))
+
+    [change] = changes_since(lake, signed)
+    assert (change.salesforce_key, change.d365_key) == (a_verdict(2)["salesforce_key"], a_verdict(2)["d365_key"])
+    assert change.signed is not None
+    assert change.now is not None
+
+    reopen_what_changed(lake, ledger)
+    again = sign_period(lake, ledger, "usmf", "2026-10", who="ann", note="")
+    keep_verdicts(lake, a_verdict(1), not_yet)
+    assert len(changes_since(lake, again)) == 1
+
+
 @pytest.mark.parametrize(
     ("now", "told"),
     [

@@ -97,7 +97,7 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
         (["deliveries", "list", "--limit", "-5"], "Invalid value for '--limit'"),
         (["breaks", "list", "--limit", "0"], "Invalid value for '--limit'"),
         (["breaks", "accept", "b1", "--until", "soon"], "--until 'soon' is no day. Write it as 2026-12-31."),
-        (["breaks", "accept", "b1", "--until", "2001-01-01"], "--until 2001-01-01 is past."),
+        (["breaks", "accept", "b1", "--until", "2001-01-01"], "Accept it until a day from "),
         (["periods", "reopen", "usmf", "2026-10"], "Say why with --comment"),
     ],
 )
