@@ -12,7 +12,7 @@ from desk.access import Access
 from desk.app import create_app
 from desk.desk import Desk
 from desk.links import Links
-from desk.settings import DeskSettings
+from desk.settings import DeskSettings, EventSettings
 from resources.lake import Lake
 from resources.ledger import Ledger
 from tieout.contract import load_contracts
@@ -29,6 +29,7 @@ def main() -> None:
     arguments.add_argument("--port", type=int, default=PORT)
     asked = arguments.parse_args()
     settings, desk_settings = Settings.from_environment(), DeskSettings.from_environment()
+    events = EventSettings.from_environment()
     if settings.database_url is None:
         raise ConfigurationError("TIEOUT_DATABASE_URL is not set. Start the desk with `tieout desk`, or set it.")
     secret = kept_secret(settings.home / "desk-secret")
@@ -45,7 +46,7 @@ def main() -> None:
             ),
         )
         uvicorn.run(
-            create_app(desk, secret),
+            create_app(desk, secret, events),
             host="127.0.0.1",
             port=asked.port,
             # A proxy's word about who is calling is not taken: `Access` looks at the real peer.
