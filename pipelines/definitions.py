@@ -1,4 +1,4 @@
-"""The code location: every asset, check, job and schedule. Loading it opens nothing and needs no environment."""
+"""The code location: every asset, check, job, schedule and sensor. Loading it opens nothing and needs no environment."""
 
 import warnings
 
@@ -9,6 +9,7 @@ from assets.buckets import bucket_comparison_of, bucketed_orders_of
 from assets.crosswalk import crosswalk_of
 from assets.d365 import extraction_of as d365_extraction_of
 from assets.delivery import delivery_of
+from assets.events import changed_records as records_of_events
 from assets.integration_log import integration_log
 from assets.matching import match_proposals
 from assets.periods import periods
@@ -17,9 +18,17 @@ from assets.reconciliation import breaks, reconciliation_of, report
 from assets.reread import read_again
 from assets.salesforce import extraction_of as salesforce_extraction_of
 from assets.writeback import writeback_of
-from pipelines.jobs import backfill_sales_orders, bucket_sales_orders, full_reconciliation, main, reconcile_buckets
+from pipelines.jobs import (
+    backfill_sales_orders,
+    bucket_sales_orders,
+    changed_records,
+    full_reconciliation,
+    main,
+    reconcile_buckets,
+)
 from pipelines.partitions import buckets, month_and_company
 from pipelines.schedules import every_night, every_quarter_of_an_hour
+from pipelines.sensors import events_wait
 from resources.connections import (
     ContractsResource,
     D365Resource,
@@ -58,10 +67,12 @@ defs = dg.Definitions(
         backfill_of(month_and_company),
         bucketed_orders_of(buckets),
         bucket_comparison_of(buckets),
+        records_of_events,
     ],
     asset_checks=[checks_of(table) for table in (*_salesforce, *_d365)],
-    jobs=[main, full_reconciliation, backfill_sales_orders, bucket_sales_orders, reconcile_buckets],
+    jobs=[main, full_reconciliation, backfill_sales_orders, bucket_sales_orders, reconcile_buckets, changed_records],
     schedules=[every_quarter_of_an_hour, every_night],
+    sensors=[events_wait],
     resources={
         "salesforce": SalesforceResource(),
         "d365": D365Resource(),
