@@ -15,6 +15,7 @@ import uvicorn
 
 from desk.events import create_events_app
 from desk.settings import EventSettings
+from pipelines.definitions import defs
 from pipelines.launch import run_job
 from pipelines.sensors import sensor_of
 from resources.connections import LedgerResource
@@ -235,7 +236,7 @@ def test_an_event_of_d365_brings_the_status_to_salesforce(
 
     assert followed.d365 == []
     [written] = effects_of(followed.salesforce, "Opportunity")
-    assert (written["key"], written["values"]["ERP_Status__c"]) == (opportunity, "Invoiced")
+    assert (written["key"], written["values"]["ERP_Order_Status__c"]) == (opportunity, "Invoiced")
 
 
 def test_an_event_of_an_order_that_people_made_finds_its_opportunity(installation: Installation, book: Ledger) -> None:
@@ -303,12 +304,11 @@ def test_the_sensor_asks_once_for_the_same_events_and_again_for_new_ones(book: L
     assert first.run_key == again.run_key != newer.run_key
 
 
-def test_while_a_run_is_queued_the_sensor_waits(book: Ledger) -> None:
+def test_while_a_run_is_under_way_the_sensor_waits(book: Ledger) -> None:
     book.events.receive_hints([Hint("d365", "sensor-3", "x", "sales_order", "T-3", "usmf")])
-    from pipelines.definitions import defs
 
     with dg.DagsterInstance.get() as instance:
-        run = instance.create_run_for_job(defs.resolve_job_def(JOB), status=dg.DagsterRunStatus.QUEUED)
+        run = instance.create_run_for_job(defs.resolve_job_def(JOB), status=dg.DagsterRunStatus.STARTED)
         try:
             answer = ask_sensor(book)
         finally:
