@@ -26,6 +26,7 @@ WRITEBACK = "writeback"
 LOG = "integration_log"
 BACKFILL = "backfill"
 BUCKETS = "buckets"
+EVENTS = "events"
 
 # Every table that is read, in the order of reading.
 EXTRACTED = [

@@ -1,12 +1,18 @@
-"""The log for analytics: one row for each record and attempt, in the lake and as a view in Postgres."""
+"""The log for analytics: one row for each record and attempt, in the lake and as a view in Postgres; and the events that a run made needless."""
+
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from assets import catalogue
 from assets.catalogue import outcome
-from resources.connections import LakeResource, LedgerResource
+from resources.connections import ContractsResource, LakeResource, LedgerResource, RunOptions
+from resources.ledger import Ledger
+from tieout.contract import Contracts
 
 LOG_KEY = ["integration_log"]
+REPEATS_KNOWN_FOR = timedelta(days=30)
+"""How long a handled event is remembered; the systems repeat theirs for a day."""
 
 
 @dg.asset(
@@ -27,10 +33,23 @@ LOG_KEY = ["integration_log"]
     ),
 )
 def integration_log(
-    context: dg.AssetExecutionContext, lake: LakeResource, ledger: LedgerResource
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    ledger: LedgerResource,
+    contracts: ContractsResource,
+    options: RunOptions,
 ) -> dg.MaterializeResult[None]:
+    record = context.instance.get_run_record_by_id(context.run_id)
     with ledger.opened() as book:
         attempts = book.attempts.attempts_of_run(context.run_id)
+        began_at = (
+            None if record is None or record.start_time is None else datetime.fromtimestamp(record.start_time, UTC)
+        )
+        needless = (
+            0
+            if options.dry_run or began_at is None
+            else mark_seen(book, contracts.contracts(), context.run_id, began_at)
+        )
     store = lake.lake()
     if attempts.num_rows or not store.exists(LOG_KEY):
         # An attempt never changes, so its number says all that a hash could.
@@ -42,4 +61,17 @@ def integration_log(
         rows=store.row_count(LOG_KEY),
         columns=attempts.schema,
         attempts=attempts.num_rows,
+        events_seen=needless,
     )
+
+
+def mark_seen(ledger: Ledger, contracts: Contracts, run_id: str, began_at: datetime) -> int:
+    """Mark the hints that came before the run began as handled, if it has read all tables itself. Returns how many.
+
+    An event is sent after its change was committed, so whoever begins to read everything afterwards has seen the change.
+    """
+    tables = {(table.system, table.name) for system in ("salesforce", "d365") for table in contracts.tables(system)}
+    if not tables <= ledger.watermarks.tables_read_by(run_id):
+        return 0
+    ledger.events.forget_before(began_at - REPEATS_KNOWN_FOR)
+    return ledger.events.handled_before(began_at)

@@ -57,6 +57,8 @@ def writeback_of(table: str) -> dg.AssetsDefinition:
         with ledger.opened() as book, book.alone(flow):
             newer = older_than_another_run(book, contract, bench.versions)
             due, companies = ([], {}) if newer else wanted_updates(bench, book, rules, entity, context.run_id)
+            moved_on = newer_in_lake(bench, entity) if due else set()
+            due = [update for update in due if update.salesforce_id not in moved_on]
             figures: dict[str, Any] = {"system": "salesforce", "object": contract.salesforce.source}
             if not due or options.dry_run:
                 text = f"dry run: {len(due):,} would be updated" if options.dry_run else "nothing to write"
@@ -95,6 +97,34 @@ def wanted_updates(
     # In the order of ids, so that two writers lock each other's records least.
     changes.sort(key=lambda change: change.salesforce_id)
     return updates_of(changes, synced_at_field=contract.link.synced_at, now=datetime.now(UTC)), companies
+
+
+def newer_in_lake(bench: Workbench, entity: str) -> set[str]:
+    """Salesforce ids of the records whose D365 row was read anew since it was compared, by a run that follows events: that run writes them.
+
+    An older status must never go over a newer one.
+    """
+    contract = bench.contracts[entity]
+    keys = bench.changed_since(contract.table("d365"))
+    if not keys:
+        return set()
+    prefix = contract.create.number_prefix or ""
+    linked = bench.con.execute(f"SELECT salesforce_id, d365_lake_key FROM crosswalk_{entity}").fetchall()
+    by_key = {lake_key: salesforce_id for salesforce_id, lake_key in linked}
+    numbers = {key: key.partition("|")[2] for key in keys}
+    # An order that came into being meanwhile has no link yet, but our number.
+    ours = {
+        number.removeprefix(prefix.lower())
+        for number in numbers.values()
+        if prefix and number.startswith(prefix.lower())
+    }
+    return {by_key[key] for key in keys if key in by_key} | _of_ids(bench, contract, ours)
+
+
+def _of_ids(bench: Workbench, contract: Contract, lowered: set[str]) -> set[str]:
+    """The ids that are these in lower case, in which keys of the lake are."""
+    statement = f"SELECT _key FROM {contract.salesforce.table} WHERE lower(_key) IN (SELECT unnest(?::VARCHAR[]))"
+    return {key for (key,) in bench.con.execute(statement, [sorted(lowered)]).fetchall()} if lowered else set()
 
 
 def _created(ledger: Ledger, contract: Contract, run_id: str) -> list[DeliveryRow]:

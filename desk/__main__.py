@@ -12,7 +12,7 @@ from desk.access import Access
 from desk.app import create_app
 from desk.desk import Desk
 from desk.links import Links
-from desk.settings import DeskSettings
+from desk.settings import DeskSettings, EventSettings
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.secrets import with_secrets
@@ -33,6 +33,9 @@ def main() -> None:
     desk_settings = DeskSettings.from_environment(
         with_secrets(os.environ, ["TIEOUT_FEED_TOKEN"], ca_bundle=settings.ca_bundle)
     )
+    events = EventSettings.from_environment(
+        with_secrets(os.environ, ["TIEOUT_EVENTS_SECRET"], ca_bundle=settings.ca_bundle)
+    )
     if settings.database_url is None:
         raise ConfigurationError("TIEOUT_DATABASE_URL is not set. Start the desk with `tieout desk`, or set it.")
     secret = kept_secret(settings.home / "desk-secret")
@@ -49,7 +52,7 @@ def main() -> None:
             ),
         )
         uvicorn.run(
-            create_app(desk, secret),
+            create_app(desk, secret, events),
             host="127.0.0.1",
             port=asked.port,
             # A proxy's word about who is calling is not taken: `Access` looks at the real peer.

@@ -17,9 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from desk.access import SignInNeededError
 from desk.desk import Desk
 from desk.entra import SIGN_IN, sign_in_routes
+from desk.events import PREFIX, event_routes
 from desk.feed import routes as feed
 from desk.feed.access import feed_viewer, is_feed
 from desk.pages import breaks, matches, overview, periods, records
+from desk.settings import EventSettings
 from desk.writing import has_control_characters, query
 from tieout.errors import TieoutError
 
@@ -36,8 +38,8 @@ _STATIC = Path(__file__).parent / "static"
 SESSION_LIVES_S = 12 * 3600
 
 
-def create_app(desk: Desk, secret: str) -> Starlette:
-    """The application. `secret` signs the session of people who sign in with Entra."""
+def create_app(desk: Desk, secret: str, events: EventSettings | None = None) -> Starlette:
+    """The application. `secret` signs the session of people who sign in with Entra. With `events` it receives events of the systems, too."""
     settings = desk.settings
     middleware = [Middleware(_Always), Middleware(_Readable)]
     routes = [
@@ -50,6 +52,8 @@ def create_app(desk: Desk, secret: str) -> Starlette:
         *feed.routes,
         Mount("/static", StaticFiles(directory=_STATIC), name="static"),
     ]
+    if events is not None:
+        routes += event_routes(desk.ledger, events)
     if settings.sign_in == "local":
         # A name on the internet may point at this machine; only its own names are answered.
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]))
@@ -123,9 +127,9 @@ class _Readable:
 
 
 class _WhoAsks:
-    """Finds out who asks before any page is called; style sheets and the way to sign in need nobody."""
+    """Finds out who asks before any page is called; style sheets, the way to sign in and events (which have a secret) need nobody."""
 
-    _OPEN = ("/static/", "/healthz", "/sign-in", "/signed-in", "/sign-out")
+    _OPEN = ("/static/", "/healthz", "/sign-in", "/signed-in", "/sign-out", PREFIX)
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

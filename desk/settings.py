@@ -1,4 +1,4 @@
-"""How the desk is reached and who may do what: its part of the environment, read once into a checked value."""
+"""How the desk and the receiver of events are reached and who may do what: their part of the environment, read once into checked values."""
 
 import os
 from collections.abc import Mapping
@@ -94,3 +94,34 @@ class DeskSettings:
             client_secret=secret or NO_SECRET,
             feed_token=feed_token,
         )
+
+
+SHORTEST_EVENTS_SECRET = 16
+
+
+@dataclass(frozen=True, slots=True)
+class EventSettings:
+    """What senders of events have to know. `organization_id`: the Salesforce organisation whose messages are taken; empty for any."""
+
+    secret: str = field(repr=False)
+    organization_id: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "EventSettings | None":
+        """Read TIEOUT_EVENTS_SECRET and TIEOUT_SALESFORCE_ORGANIZATION_ID; None where there is no secret: nothing is received then.
+
+        Raises ConfigurationError where the secret can be guessed or the id is none.
+        """
+        env = os.environ if environment is None else environment
+        secret, organization_id = env.get("TIEOUT_EVENTS_SECRET", ""), env.get("TIEOUT_SALESFORCE_ORGANIZATION_ID", "")
+        if not secret:
+            return None
+        if len(secret) < SHORTEST_EVENTS_SECRET:
+            raise ConfigurationError(
+                f"TIEOUT_EVENTS_SECRET has fewer than {SHORTEST_EVENTS_SECRET} characters. Make one with: openssl rand -hex 32"
+            )
+        if organization_id and (len(organization_id) not in (15, 18) or not organization_id.startswith("00D")):
+            raise ConfigurationError(
+                f"TIEOUT_SALESFORCE_ORGANIZATION_ID is {organization_id!r}. An organisation's id begins with 00D and has 15 or 18 characters."
+            )
+        return cls(secret, organization_id)

@@ -9,6 +9,7 @@ from assets.buckets import bucket_comparison_of, bucketed_orders_of
 from assets.crosswalk import crosswalk_of
 from assets.d365 import extraction_of as d365_extraction_of
 from assets.delivery import delivery_of
+from assets.events import changed_records as records_of_events
 from assets.integration_log import integration_log
 from assets.matching import match_proposals
 from assets.periods import periods
@@ -18,7 +19,15 @@ from assets.reread import read_again
 from assets.salesforce import extraction_of as salesforce_extraction_of
 from assets.source_schema import source_schema
 from assets.writeback import writeback_of
-from pipelines.jobs import backfill_sales_orders, bucket_sales_orders, full_reconciliation, main, reconcile_buckets
+from pipelines.event_sensor import events_wait
+from pipelines.jobs import (
+    backfill_sales_orders,
+    bucket_sales_orders,
+    changed_records,
+    full_reconciliation,
+    main,
+    reconcile_buckets,
+)
 from pipelines.partitions import buckets, month_and_company
 from pipelines.schedules import every_night, every_quarter_of_an_hour
 from pipelines.sensors import alerts_after_a_failed_run, alerts_after_a_run, alerts_every_minute
@@ -61,11 +70,12 @@ defs = dg.Definitions(
         backfill_of(month_and_company),
         bucketed_orders_of(buckets),
         bucket_comparison_of(buckets),
+        records_of_events,
     ],
     asset_checks=[checks_of(table) for table in (*_salesforce, *_d365)],
-    jobs=[main, full_reconciliation, backfill_sales_orders, bucket_sales_orders, reconcile_buckets],
+    jobs=[main, full_reconciliation, backfill_sales_orders, bucket_sales_orders, reconcile_buckets, changed_records],
     schedules=[every_quarter_of_an_hour, every_night],
-    sensors=[alerts_every_minute, alerts_after_a_run, alerts_after_a_failed_run],
+    sensors=[alerts_every_minute, alerts_after_a_run, alerts_after_a_failed_run, events_wait],
     resources={
         "salesforce": SalesforceResource(),
         "d365": D365Resource(),

@@ -1,15 +1,17 @@
-"""The jobs: the whole way, the whole way with everything read again, the backfill of historical orders, the comparison in buckets."""
+"""The jobs: the whole way, the whole way with everything read again, the backfill of historical orders, the comparison in buckets, the records of events."""
 
 import dagster as dg
 
 from assets.backfill import BACKFILL_KEY
 from assets.buckets import BUCKETED_KEY, COMPARED_KEY
+from assets.events import CHANGED_RECORDS_KEY
 from pipelines.partitions import buckets, month_and_company
 
 FLOW = "tieout/flow"
 _backfill = dg.AssetSelection.assets(BACKFILL_KEY)
 _bucketed, _compared = (dg.AssetSelection.assets(key) for key in (BUCKETED_KEY, COMPARED_KEY))
-WHOLE_WAY = dg.AssetSelection.all() - _backfill - _bucketed - _compared
+_changed = dg.AssetSelection.assets(CHANGED_RECORDS_KEY)
+WHOLE_WAY = dg.AssetSelection.all() - _backfill - _bucketed - _compared - _changed
 """Everything that a run of the main job makes."""
 
 main = dg.define_asset_job(
@@ -48,4 +50,11 @@ reconcile_buckets = dg.define_asset_job(
     partitions_def=buckets,
     description="Order headers compared, a hash bucket a partition: for more orders than one machine should compare at once. Run `bucket_sales_orders` before.",
     tags={FLOW: "buckets"},
+)
+
+changed_records = dg.define_asset_job(
+    "changed_records",
+    selection=_changed,
+    description="The records of which events say that they changed, 200 at a time. The sensor starts it; without any event the main job finds the same.",
+    tags={FLOW: "events"},
 )

@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 
 from resources.d365 import D365Client
 from resources.lake import Lake
-from resources.ledger import Ledger
+from resources.ledger import Ledger, connect, upgrade
 from resources.salesforce import SalesforceClient
 from tieout.budget import Budget
 from tieout.contract import Contracts, load_contracts
@@ -94,13 +94,26 @@ class LedgerResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def opened(self) -> Iterator[Ledger]:
         """The ledger at its newest schema."""
+        with Ledger.opened(self._url()) as ledger:
+            yield ledger
+
+    def kept(self) -> Ledger:
+        """The ledger at its newest schema, with connections that stay open: for what asks every few seconds, as sensors do."""
+        return _kept(self._url())
+
+    def _url(self) -> str:
         url = Settings.from_environment().database_url
         if url is None:
             raise ConfigurationError(
                 "TIEOUT_DATABASE_URL is not set. Start Tieout with `tieout up` or `tieout run`, or set it."
             )
-        with Ledger.opened(url) as ledger:
-            yield ledger
+        return url
+
+
+@lru_cache(maxsize=1)
+def _kept(url: str) -> Ledger:
+    upgrade(url)
+    return Ledger(connect(url))
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]

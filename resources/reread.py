@@ -137,7 +137,7 @@ class Rereading:
         wanted = {by: keys for (name, by), keys in asked.items() if name == table.name}
         if table.system == "salesforce":
             return self._salesforce.extract_answers(table, self._statements(table, wanted), folder)
-        return self._d365.pages_of_keys(table, list(_filters(table, wanted)), folder)
+        return self._d365.pages_of_keys(table, list(key_filters(table, wanted)), folder)
 
     def _statements(self, table: Table, wanted: Mapping[str, Sequence[tuple[str | None, str]]]) -> Iterator[str]:
         for by, keys in wanted.items():
@@ -224,7 +224,8 @@ def _second_workbench() -> Iterator["DuckDBPyConnection"]:
         yield con
 
 
-def _filters(table: Table, wanted: Mapping[str, Sequence[tuple[str | None, str]]]) -> Iterator[str]:
+def key_filters(table: Table, wanted: Mapping[str, Sequence[tuple[str | None, str]]]) -> Iterator[str]:
+    """The OData filters that ask for rows of a D365 table by column → (company, value)."""
     for by, keys in wanted.items():
         values: dict[str, list[str]] = defaultdict(list)
         for company, value in keys:

@@ -96,6 +96,13 @@ class Workbench:
         self._customers: VerdictCounts | None = None
         self._orders: VerdictCounts | None = None
 
+    @classmethod
+    def of_rows_just_read(
+        cls, con: "DuckDBPyConnection", lake: Lake, ledger: Ledger, contracts: Contracts, reads: ReadTimes
+    ) -> "Workbench":
+        """The newest of everything, judged by `reads` and not by when the tables were last read whole: for records that were just read by key."""
+        return cls(con, lake, ledger, contracts, replace(cls(con, lake, ledger, contracts).inputs, reads=reads))
+
     @property
     def versions(self) -> dict[str, int]:
         """Lake table → the version that is compared; tables that were never read are missing."""
@@ -151,6 +158,22 @@ class Workbench:
     def fingerprint(self) -> str:
         """What tells the rows that are compared here from all others; see `Inputs.fingerprint`."""
         return self.inputs.fingerprint({"/".join(key) for key in self._tables()})
+
+    def changed_since(self, table: Table) -> set[str]:
+        """The keys of rows that are new or another in the newest version of the lake than in the one that is compared."""
+        compared = self.versions.get("/".join(table.lake_key))
+        if self._lake.version(table.lake_key) in (None, compared):
+            return set()
+        self._lake.register(self.con, "_newest", table.lake_key)
+        before = (
+            self.relation(table)
+            if compared is not None
+            else f"(SELECT * FROM {quoted(self.relation(table))} WHERE false)"
+        )
+        rows = self.con.execute(
+            f"SELECT _key FROM _newest LEFT JOIN {before} AS compared USING (_key) WHERE compared._row_hash IS DISTINCT FROM _newest._row_hash"
+        ).fetchall()
+        return {key for (key,) in rows}
 
     def keep_read_again(self, table: "pyarrow.Table", run_id: str) -> None:
         """Keep what a second read settled, so that every later step judges by it: rows of `settled`, with `outcome`."""

@@ -99,6 +99,19 @@ def desk(
 
 
 @app.command()
+def events(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine need a proxy with TLS in front.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3002,
+) -> None:
+    """The receiver of events from D365 and Salesforce alone, until Ctrl-C; the desk has it, too, where TIEOUT_EVENTS_SECRET is set."""
+    from pipelines.cli.events import serve
+
+    serve(host=host, port=port)
+
+
+@app.command()
 def sandbox(
     seed: Seed = None,
     faults: Annotated[

@@ -272,8 +272,12 @@ event = Table(
     Column("payload", _JSON, nullable=False),
     Column("received_at", _INSTANT, nullable=False),
     Column("handled_at", _INSTANT),
+    Column("record_key", Text, nullable=False, server_default="", comment="Salesforce id or order number"),
     UniqueConstraint("source", "event_id"),
+    Index("ix_event_record_key", "record_key"),
+    Index("ix_event_waiting", "id", postgresql_where=text("handled_at is null")),
 )
+"""Hints that a record has changed, each of them once. They are kept for a while after they were handled, to tell repeats."""
 
 decision = Table(
     "decision",

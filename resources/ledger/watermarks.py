@@ -94,11 +94,17 @@ class Watermarks:
         with self._engine.begin() as connection:
             connection.execute(insert(sweep).values(asdict(made)))
 
+    def tables_read_by(self, run_id: str) -> frozenset[tuple[str, str]]:
+        """(system, table) of which a run read everything, or everything that had changed."""
+        query = select(sweep.c.system, sweep.c.table_name).where(sweep.c.run_id == run_id, sweep.c.mode != "partition")
+        with self._engine.connect() as connection:
+            return frozenset((row.system, row.table_name) for row in connection.execute(query))
+
     def latest_sweep(self, system: str, table_name: str) -> Sweep | None:
-        """The newest read of a table, complete or not."""
+        """The newest read of a table, complete or not. What reads some of its records says nothing of the table, and does not count."""
         query = (
             select(sweep)
-            .where(sweep.c.system == system, sweep.c.table_name == table_name)
+            .where(sweep.c.system == system, sweep.c.table_name == table_name, sweep.c.mode != "partition")
             .order_by(sweep.c.id.desc())
             .limit(1)
         )

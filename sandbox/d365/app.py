@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
+from sandbox.common.announcing import Announcer
 from sandbox.common.clock import Clock
 from sandbox.common.connection import ConnectionLayer
 from sandbox.common.control import control_routes
@@ -26,6 +27,7 @@ from sandbox.common.serve import Listening, serve_made
 from sandbox.common.switches import Switches
 from sandbox.d365.addressing import ROOT, Target, address_of
 from sandbox.d365.batch import answer_batch
+from sandbox.d365.business_events import BusinessEvents
 from sandbox.d365.entra import Entra
 from sandbox.d365.errors import Answer, RequestRefusedError, unauthorized
 from sandbox.d365.faults import FORMS, KINDS
@@ -76,6 +78,7 @@ class D365:
         self._entra = Entra(self.tokens, credentials, self.clock, self.switches, state_dir)
         self._posting = Posting(book, self.journal)
         self._renaming = Renaming(book, self.journal)
+        self._announcer = Announcer(state_dir / STATE_FILE, self.clock, BusinessEvents)
 
     def application(self) -> ASGIApp:
         """The ASGI application with its layers."""
@@ -91,6 +94,7 @@ class D365:
             *fault_routes(self.faults),
             *self._posting.routes(),
             *self._renaming.routes(),
+            *self._announcer.routes(),
             Route(ROOT, self._odata, methods=["GET"]),
             Route(f"{ROOT}/{{rest:path}}", self._odata, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
             *self._entra.routes(),

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sandbox.common.announcing import Announcer
 from sandbox.common.connection import ConnectionLayer
 from sandbox.common.control import control_routes, json_response, refusal
 from sandbox.common.fault_routes import add_rules_of_file, fault_routes
@@ -23,10 +24,12 @@ from sandbox.common.serve import serve
 from sandbox.salesforce import oauth
 from sandbox.salesforce.errors import SalesforceError
 from sandbox.salesforce.org import Org, open_org
+from sandbox.salesforce.outbound_messages import OutboundMessages
 from sandbox.salesforce.protocol import Answer, json_answer
 from sandbox.salesforce.records import Records
 from sandbox.salesforce.rest import RestApi
 from sandbox.salesforce.sessions import Sessions
+from sandbox.salesforce.store import FILE_NAME
 
 SYSTEM = "salesforce"
 VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -59,6 +62,7 @@ def create_app(state_dir: Path, faults: Path | None = None) -> ASGIApp:
     )  # fmt: skip
     routes += fault_routes(org.faults)
     routes += _recycle_bin_routes(org)
+    routes += Announcer(state_dir / FILE_NAME, org.clock, OutboundMessages).routes()
     routes += [
         Route("/services/oauth2/token", door.token, methods=["POST"]),
         Route("/services/oauth2/revoke", door.revoke, methods=["GET", "POST"]),

@@ -21,6 +21,7 @@ PAGES = [
         "deploy/README.md",
         "docs/alerts.md",
         "docs/how-it-works.md",
+        "docs/events.md",
         "docs/security.md",
         "docs/tenants.md",
         "docs/data-dictionary.md",

@@ -46,6 +46,7 @@ MADE = {
     "integration_log",
 }
 BACKFILL = "backfill/sales_order"
+EVENTS = "events/changed_records"
 BUCKETS = {"buckets/sales_order", "buckets/sales_order_verdict"}
 
 # Loads the code location and tells which doors it opened meanwhile. Reading files is allowed, everything else is told; the null device
@@ -93,7 +94,7 @@ def loaded_alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 def test_loading_needs_no_environment_and_opens_nothing(loaded_alone: dict[str, object]) -> None:
     assert loaded_alone["opened"] == []
-    assert loaded_alone["assets"] == len(EXTRACTED | MADE | {BACKFILL} | BUCKETS)
+    assert loaded_alone["assets"] == len(EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS})
 
 
 def test_loading_does_not_pay_for_great_expectations_and_pandas(loaded_alone: dict[str, object]) -> None:
@@ -101,10 +102,10 @@ def test_loading_does_not_pay_for_great_expectations_and_pandas(loaded_alone: di
 
 
 def test_the_assets_are_those_of_the_picture(graph: AssetGraph) -> None:
-    assert names_of(graph) == EXTRACTED | MADE | {BACKFILL} | BUCKETS
+    assert names_of(graph) == EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS}
 
 
-@pytest.mark.parametrize("name", sorted(EXTRACTED | MADE | {BACKFILL} | BUCKETS))
+@pytest.mark.parametrize("name", sorted(EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS}))
 def test_an_asset_says_what_it_is_and_whose(graph: AssetGraph, name: str) -> None:
     asset = graph.get(dg.AssetKey(name.split("/")))
 
@@ -161,7 +162,7 @@ def test_an_asset_reads_only_from_assets_above_it(graph: AssetGraph) -> None:
 def test_the_jobs_hold_the_whole_way_and_the_backfill_apart() -> None:
     selected = {
         name: {key.to_user_string() for key in defs.resolve_job_def(name).asset_layer.executable_asset_keys}
-        for name in ("main", "full_reconciliation", "backfill_sales_orders", "bucket_sales_orders", "reconcile_buckets")
+        for name in ("main", "full_reconciliation", "backfill_sales_orders", "bucket_sales_orders", "reconcile_buckets", "changed_records")
     }
 
     assert selected["main"] == selected["full_reconciliation"] == EXTRACTED | MADE
