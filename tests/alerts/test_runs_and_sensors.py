@@ -92,9 +92,7 @@ def test_dry_runs_do_not_count_however_many(instance: dg.DagsterInstance) -> Non
 
 
 def test_the_sensors_run_from_the_first_moment_on() -> None:
-    sensors = {
-        sensor.name: sensor.default_status for sensor in defs.sensors or [] if sensor.name.startswith("alerts_")
-    }
+    sensors = {sensor.name: sensor.default_status for sensor in defs.sensors or [] if sensor.name.startswith("alerts_")}
 
     assert sensors == dict.fromkeys(
         ("alerts_every_minute", "alerts_after_a_run", "alerts_after_a_failed_run"), dg.DefaultSensorStatus.RUNNING

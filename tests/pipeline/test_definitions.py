@@ -162,7 +162,14 @@ def test_an_asset_reads_only_from_assets_above_it(graph: AssetGraph) -> None:
 def test_the_jobs_hold_the_whole_way_and_the_backfill_apart() -> None:
     selected = {
         name: {key.to_user_string() for key in defs.resolve_job_def(name).asset_layer.executable_asset_keys}
-        for name in ("main", "full_reconciliation", "backfill_sales_orders", "bucket_sales_orders", "reconcile_buckets", "changed_records")
+        for name in (
+            "main",
+            "full_reconciliation",
+            "backfill_sales_orders",
+            "bucket_sales_orders",
+            "reconcile_buckets",
+            "changed_records",
+        )
     }
 
     assert selected["main"] == selected["full_reconciliation"] == EXTRACTED | MADE
