@@ -29,6 +29,7 @@ from resources.workbench import Workbench, duckdb_connection
 from tieout import soql
 from tieout.contract import Contracts
 from tieout.errors import SourceUnavailable
+from tieout.reconciliation import ReadTimes
 
 BACKFILL_KEY = ["backfill", "sales_order"]
 
@@ -73,7 +74,9 @@ def backfill_of(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
                         f"The read of d365/{name} is not proven complete; start the backfill again. {problem}"
                     )
             with duckdb_connection() as con:
-                bench = Workbench(con, tables, book, rules)
+                began = book.watermarks.began_by(run_id)
+                reads = ReadTimes(began["salesforce"], began["d365"])
+                bench = Workbench.of_rows_just_read(con, tables, book, rules, reads)
                 bench.customers()
                 bench.orders()
                 mark = LedgerMark(home.folder() / FILE_NAME)

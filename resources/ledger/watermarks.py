@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from resources.ledger.instants import utc_now
@@ -99,6 +99,16 @@ class Watermarks:
         query = select(sweep.c.system, sweep.c.table_name).where(sweep.c.run_id == run_id, sweep.c.mode != "partition")
         with self._engine.connect() as connection:
             return frozenset((row.system, row.table_name) for row in connection.execute(query))
+
+    def began_by(self, run_id: str) -> Mapping[str, datetime]:
+        """System → when a run began to read it, parts of tables included; a system that it has not read is missing."""
+        query = (
+            select(sweep.c.system, func.min(sweep.c.started_at).label("at"))
+            .where(sweep.c.run_id == run_id)
+            .group_by(sweep.c.system)
+        )
+        with self._engine.connect() as connection:
+            return {row.system: row.at for row in connection.execute(query)}
 
     def latest_sweep(self, system: str, table_name: str) -> Sweep | None:
         """The newest read of a table, complete or not. What reads some of its records says nothing of the table, and does not count."""
