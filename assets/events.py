@@ -1,7 +1,8 @@
 """Records of which an event says that they changed: read by key, compared, delivered and written back at once, through the same ledger."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -9,7 +10,7 @@ import dagster as dg
 from assets import catalogue
 from assets.by_key import Brought, ByKey
 from assets.catalogue import outcome
-from assets.delivery import intended_customers, intended_orders, reason_to_hold
+from assets.delivery import intended_customers, intended_orders, reason_to_hold, unproven_read
 from assets.writeback import ENTITIES, newer_in_lake, wanted_updates
 from resources.connections import (
     ContractsResource,
@@ -20,13 +21,16 @@ from resources.connections import (
     RunOptions,
     SalesforceResource,
 )
+from resources.d365 import D365Client
 from resources.dispatch import deliver
+from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.ledger.events import Latency, WaitingHint
 from resources.ledger_mark import FILE_NAME, LedgerMark
 from resources.salesforce import SalesforceClient
 from resources.workbench import Workbench, duckdb_connection
 from resources.writing_back import write_back
+from tieout.contract import Contracts
 from tieout.flow import Flow
 from tieout.reconciliation import ReadTimes
 
@@ -35,6 +39,8 @@ log = logging.getLogger(__name__)
 CHANGED_RECORDS_KEY = ["events", "changed_records"]
 HINTS_AT_ONCE = 200
 """Hints that one run follows: their keys fit into one query of Salesforce, and what a run can lose stays small."""
+ROUNDS = 5
+"""Lists of hints that one run follows one after the other; then another run has its turn in the pool."""
 LATENCIES_SHOWN = 50
 
 # What the rows say that were just read is what counts: none of them is in flight by its stamp.
@@ -64,59 +70,134 @@ def changed_records(
     home: HomeResource,
     options: RunOptions,
 ) -> dg.MaterializeResult[None]:
-    rules, tables, run_id = contracts.contracts(), lake.lake(), context.run_id
+    rules = contracts.contracts()
     with ledger.opened() as book:
         waiting = book.events.waiting_hints(HINTS_AT_ONCE)
         if not waiting or book.watermarks.latest_sweep("d365", rules["sales_order"].d365.table) is None:
             # Without one whole read nobody knows which orders people made before.
             return outcome("nothing waits" if not waiting else "left to the main job, which has never run", hints=0)
-        with salesforce.client() as sales, d365.client() as erp, duckdb_connection() as con:
-            reading = ByKey(sales, erp, tables, book, rules, home, run_id)
-            brought = reading.bring(_keys(waiting, "opportunity"), _keys(waiting, "account"), _orders(waiting))
-            bench = Workbench.of_rows_just_read(con, tables, book, rules, _NEVER)
+        with salesforce.client() as sales, d365.client() as erp:
+            following = _Following(sales, erp, lake.lake(), book, rules, home, context.run_id, dry_run=options.dry_run)
+            for _ in range(ROUNDS):
+                following.follow(waiting)
+                # What has come meanwhile does not wait for another process to start. A dry run leaves all hints as they are.
+                waiting = [] if options.dry_run else book.events.waiting_hints(HINTS_AT_ONCE)
+                if not waiting:
+                    break
+            calls = {"salesforce_calls": sales.api_calls, "d365_calls": erp.api_calls}
+        return following.done.told(book.events.latencies("sales_order", context.run_id), calls)
+
+
+@dataclass(slots=True)
+class _Done:
+    """What a run has done so far, in records. `held_back` says why nothing was sent to D365; empty where it was."""
+
+    hints: int = 0
+    rows: int = 0
+    customers: int = 0
+    orders: int = 0
+    adopted: int = 0
+    would_send: int = 0
+    updated: int = 0
+    held_back: str = ""
+
+    def told(self, latencies: Sequence[Latency], calls: Mapping[str, int]) -> dg.MaterializeResult[None]:
+        text = f"{self.hints:,} hints, {self.customers:,} customers and {self.orders:,} orders created, {self.updated:,} updated in Salesforce"
+        return outcome(
+            text + (f". Left to the main job: {self.held_back}" if self.held_back else ""),
+            rows=self.rows,
+            hints=self.hints,
+            created=self.orders,
+            adopted=self.adopted,
+            would_send=self.would_send,
+            updated=self.updated,
+            **calls,
+            **_seconds(latencies),
+        )
+
+
+class _Following:
+    """Follows hints, a list at a time, on one pair of clients."""
+
+    def __init__(
+        self,
+        salesforce: SalesforceClient,
+        d365: D365Client,
+        lake: Lake,
+        ledger: Ledger,
+        contracts: Contracts,
+        home: HomeResource,
+        run_id: str,
+        *,
+        dry_run: bool,
+    ) -> None:
+        self._salesforce = salesforce
+        self._d365 = d365
+        self._lake = lake
+        self._ledger = ledger
+        self._contracts = contracts
+        self._home = home
+        self._run_id = run_id
+        self._dry_run = dry_run
+        self.done = _Done()
+
+    def follow(self, waiting: Sequence[WaitingHint]) -> None:
+        """Read what the hints name, deliver, write back, and mark them as handled: last, so that a run that dies before leaves them."""
+        reading = ByKey(
+            self._salesforce, self._d365, self._lake, self._ledger, self._contracts, self._home, self._run_id
+        )
+        brought = reading.bring(_keys(waiting, "opportunity"), _keys(waiting, "account"), _orders(waiting))
+        with duckdb_connection() as con:
+            bench = Workbench.of_rows_just_read(con, self._lake, self._ledger, self._contracts, _NEVER)
             bench.customers()
             bench.orders()
-            mark = LedgerMark(home.folder() / FILE_NAME)
-            held_back = reason_to_hold(
-                book, mark, bench, rules, "sales_order", run_id, datetime.now(UTC), dry_run=options.dry_run
+            self._deliver(bench, frozenset(brought.opportunities))
+            if not self._dry_run:
+                self.done.updated += sum(self._write_back(bench, table, brought) for table in ENTITIES)
+        if not self._dry_run:
+            self._ledger.events.all_handled([each.id for each in waiting])
+        self.done.hints += len(waiting)
+        self.done.rows += brought.rows
+
+    def _deliver(self, bench: Workbench, wanted: frozenset[str]) -> None:
+        mark, now = LedgerMark(self._home.folder() / FILE_NAME), datetime.now(UTC)
+        held_back = reason_to_hold(
+            self._ledger, mark, bench, self._contracts, "sales_order", self._run_id, now, dry_run=self._dry_run
+        )
+        held_back = held_back or unproven_read(self._ledger, self._contracts["customer"].d365.table)
+        if held_back:
+            log.warning("events.held_back", extra={"opportunities": len(wanted), "reason": held_back})
+            self.done.held_back, wanted = held_back, frozenset()
+        # Orders are planned when the customers that they need are there.
+        customers, orders = (
+            deliver(
+                self._ledger,
+                self._d365,
+                self._contracts[entity],
+                intended(bench, self._ledger, self._contracts, wanted),
+                run_id=self._run_id,
+                dry_run=self._dry_run,
+                mark=mark,
             )
-            wanted = frozenset() if held_back else frozenset(brought.opportunities)
-            customers, orders = (
-                deliver(
-                    book,
-                    erp,
-                    rules[entity],
-                    intended(bench, book, rules, wanted),
-                    run_id=run_id,
-                    dry_run=options.dry_run,
-                    mark=mark,
-                )
-                for entity, intended in (("customer", intended_customers), ("sales_order", intended_orders))
-            )
-            updated = (
-                0
-                if options.dry_run
-                else sum(_write_back(sales, bench, book, table, brought, run_id) for table in ENTITIES)
-            )
-            if not options.dry_run:
-                # Last: a run that dies before is followed by one that takes the same hints again.
-                book.events.all_handled([each.id for each in waiting])
-            if held_back:
-                log.warning("events.held_back", extra={"hints": len(waiting), "reason": held_back})
-            text = f"{len(waiting):,} hints, {customers.created:,} customers and {orders.created:,} orders created, {updated:,} updated in Salesforce"
-            latencies = book.events.latencies("sales_order", run_id)
-            return outcome(
-                text + (f". Left to the main job: {held_back}" if held_back else ""),
-                rows=brought.rows,
-                hints=len(waiting),
-                created=orders.created,
-                adopted=orders.adopted,
-                would_send=customers.would_send + orders.would_send,
-                updated=updated,
-                salesforce_calls=sales.api_calls,
-                d365_calls=erp.api_calls,
-                **_told(latencies),
-            )
+            for entity, intended in (("customer", intended_customers), ("sales_order", intended_orders))
+        )
+        self.done.customers += customers.created
+        self.done.orders += orders.created
+        self.done.adopted += orders.adopted
+        self.done.would_send += customers.would_send + orders.would_send
+
+    def _write_back(self, bench: Workbench, table: str, brought: Brought) -> int:
+        """Bring the copies of these records up to date; returns how many records were written."""
+        entity, flow = ENTITIES[table], Flow(f"writeback/{table}")
+        here = brought.opportunities if table == "opportunity" else brought.accounts
+        with self._ledger.alone(flow):
+            due, companies = wanted_updates(bench, self._ledger, self._contracts, entity, self._run_id)
+            here = here - newer_in_lake(bench, entity)
+            due = [update for update in due if update.salesforce_id in here]
+            contract, now = self._contracts[entity], datetime.now(UTC)
+            return write_back(
+                self._salesforce, self._ledger, contract, due, companies, flow=flow, run_id=self._run_id, now=now
+            ).updated
 
 
 def _keys(waiting: Sequence[WaitingHint], entity: str) -> set[str]:
@@ -127,23 +208,7 @@ def _orders(waiting: Sequence[WaitingHint]) -> set[tuple[str, str]]:
     return {(each.hint.company, each.hint.key) for each in waiting if each.hint.entity == "sales_order"}
 
 
-def _write_back(
-    client: SalesforceClient, bench: Workbench, ledger: Ledger, table: str, brought: Brought, run_id: str
-) -> int:
-    """Bring the copies of these records up to date; returns how many records were written."""
-    entity, flow = ENTITIES[table], Flow(f"writeback/{table}")
-    here = brought.opportunities if table == "opportunity" else brought.accounts
-    with ledger.alone(flow):
-        due, companies = wanted_updates(bench, ledger, bench.contracts, entity, run_id)
-        newer = newer_in_lake(bench, entity)
-        due = [update for update in due if update.salesforce_id in here and update.salesforce_id not in newer]
-        done = write_back(
-            client, ledger, bench.contracts[entity], due, companies, flow=flow, run_id=run_id, now=datetime.now(UTC)
-        )
-        return done.updated
-
-
-def _told(latencies: Sequence[Latency]) -> dict[str, object]:
+def _seconds(latencies: Sequence[Latency]) -> dict[str, object]:
     """Seconds from the change to the confirmation: the slowest and the median, and a table of the first records."""
     took = sorted(
         (each.confirmed_at - each.changed_at).total_seconds()

@@ -11,6 +11,8 @@ from resources.ledger import Ledger
 from tieout.contract import Contracts
 
 LOG_KEY = ["integration_log"]
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""How far the clocks of both systems and ours may lie apart: what changed just before a run began may be in flight for it."""
 REPEATS_KNOWN_FOR = timedelta(days=30)
 """How long a handled event is remembered; the systems repeat theirs for a day."""
 
@@ -74,4 +76,4 @@ def mark_seen(ledger: Ledger, contracts: Contracts, run_id: str, began_at: datet
     if not tables <= ledger.watermarks.tables_read_by(run_id):
         return 0
     ledger.events.forget_before(began_at - REPEATS_KNOWN_FOR)
-    return ledger.events.handled_before(began_at)
+    return ledger.events.handled_before(began_at - CLOCKS_DIFFER)

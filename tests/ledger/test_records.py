@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from resources.ledger.breaks import BreakCounts, FoundBreak
 from resources.ledger.crosswalk import Link, Moved
 from resources.ledger.watermarks import Sweep
 from tieout.errors import RecordError
+from tieout.events import Hint
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -117,6 +119,19 @@ def test_the_latest_sweep_says_whether_nothing_is_missing(ledger: Ledger) -> Non
     assert ledger.watermarks.latest_sweep("d365", "sales_order") is None
 
 
+def test_what_read_some_records_says_nothing_of_the_table(ledger: Ledger) -> None:
+    whole = Sweep("run 1", "d365", "customer", "full", NOW, LATER, 5, 4, complete=False, problem="4 rows arrived")
+    some = Sweep("run 2", "d365", "customer", "partition", NOW, LATER, 1, 1, complete=True)
+
+    ledger.watermarks.record_sweep(whole)
+    ledger.watermarks.record_sweep(some)
+
+    assert ledger.watermarks.latest_sweep("d365", "customer") == whole
+    assert ledger.watermarks.tables_read_by("run 1") == {("d365", "customer")}
+    assert ledger.watermarks.tables_read_by("run 2") == set()
+    assert ledger.watermarks.began_by("run 2") == {"d365": NOW}
+
+
 def test_a_break_is_opened_kept_closed_and_opened_again_under_one_identity(ledger: Ledger) -> None:
     def record(*found: FoundBreak, hour: int) -> BreakCounts:
         return ledger.breaks.record(found, f"run {hour}", NOW + timedelta(hours=hour), whole_entities=["customer"])
@@ -204,6 +219,45 @@ def test_an_event_is_received_once(ledger: Ledger) -> None:
 
     ledger.events.handled("salesforce", "e1")
     assert ledger.events.waiting() == 0
+
+
+def a_hint(event_id: str, key: str = "0068d00000AbCdEAAV", **changes: Any) -> Hint:
+    return Hint("salesforce", event_id, "Opportunity", "opportunity", key, **changes)
+
+
+def test_hints_wait_in_the_order_in_which_they_came_and_come_back_whole(ledger: Ledger) -> None:
+    order = Hint("d365", "e2", "SalesInvoicePostedBusinessEvent", "sales_order", "T-1", "usmf", NOW)
+
+    assert ledger.events.receive_hints([a_hint("e1")]) == 1
+    assert ledger.events.receive_hints([order, a_hint("e1"), order]) == 1
+    assert ledger.events.receive_hints([]) == 0
+
+    waiting = ledger.events.waiting_hints(10)
+    assert [each.hint for each in waiting] == [a_hint("e1"), order]
+    assert ledger.events.waiting_span() == (waiting[0].id, waiting[1].id)
+    assert len(ledger.events.waiting_hints(1)) == 1
+
+
+def test_what_was_handled_waits_no_longer_and_is_forgotten_in_time(ledger: Ledger) -> None:
+    ledger.events.receive_hints([a_hint("e1")], NOW)
+    ledger.events.receive_hints([a_hint("e2")], LATER)
+    [first, second] = ledger.events.waiting_hints(10)
+
+    assert ledger.events.all_handled([first.id], LATER) == 1
+    assert ledger.events.all_handled([first.id], LATER) == 0
+    assert ledger.events.all_handled([], LATER) == 0
+    assert [each.id for each in ledger.events.waiting_hints(10)] == [second.id]
+
+    assert ledger.events.forget_before(LATER + timedelta(seconds=1)) == 1
+    assert ledger.events.receive_hints([a_hint("e1"), a_hint("e2")]) == 1
+
+
+def test_whoever_began_to_read_everything_has_seen_what_came_before(ledger: Ledger) -> None:
+    ledger.events.receive_hints([a_hint("e1")], NOW)
+    ledger.events.receive_hints([a_hint("e2")], LATER)
+
+    assert ledger.events.handled_before(LATER) == 1
+    assert [each.hint.event_id for each in ledger.events.waiting_hints(10)] == ["e2"]
 
 
 def test_write_backs_to_salesforce_are_in_the_same_log(ledger: Ledger) -> None:
