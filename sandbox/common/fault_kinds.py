@@ -21,12 +21,11 @@ DEFAULT_DELAY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Forms:
-    """How a system words what the layer answers in its place: body and content type; `headers` come with every answer."""
+    """How a system words what the layer answers in its place: body and content type."""
 
     error: Callable[[str], tuple[bytes, str]]
     bare_error: tuple[bytes, str]
     throttled: tuple[bytes, str]
-    headers: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(slots=True)
@@ -70,7 +69,7 @@ class Struck:
         self, status: int, body: bytes, content_type: str | None, headers: Mapping[str, str] | None = None
     ) -> None:
         """Send an answer of the fault's own."""
-        named = {**self.forms.headers(), **(headers or {})}
+        named = dict(headers or {})
         if content_type is not None and not any(name.lower() == "content-type" for name in named):
             named["Content-Type"] = content_type
         await Response(body, status, named)(self.scope, _giving(b""), self.send)

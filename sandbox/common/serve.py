@@ -30,15 +30,13 @@ class Listening:
     ca: Path
 
 
-def serve(
-    app: ASGIApp, host: str, port: int, tls_port: int, state_dir: Path, system: str, *, app_sends_date: bool = False
-) -> None:
+def serve(app: ASGIApp, host: str, port: int, tls_port: int, state_dir: Path, system: str) -> None:
     """Serve until SIGTERM or SIGINT; prints one JSON line on standard output when both ports accept connections.
 
-    Port 0 takes a free port. An address that cannot be bound ends the process with one sentence. With
-    `app_sends_date` the `Date` header is left to the application, which may live by a clock of its own.
+    Port 0 takes a free port. An address that cannot be bound ends the process with one sentence. The application
+    dates its answers itself, by its own clock (`DatedLayer`).
     """
-    serve_made(lambda _listening: app, host, port, tls_port, state_dir, system, app_sends_date=app_sends_date)
+    serve_made(lambda _listening: app, host, port, tls_port, state_dir, system)
 
 
 def serve_made(
@@ -48,8 +46,6 @@ def serve_made(
     tls_port: int,
     state_dir: Path,
     system: str,
-    *,
-    app_sends_date: bool = False,
 ) -> None:
     """As `serve`, for an application that has to know its own addresses."""
     files = certificates(state_dir)
@@ -59,21 +55,18 @@ def serve_made(
         f"http://{shown}:{sockets[0].getsockname()[1]}", f"https://{shown}:{sockets[1].getsockname()[1]}", files.ca
     )
     app = make_app(listening)
-    dated = not app_sends_date
-    plain = _Server(_config(app, date_header=dated))
-    tls = _Server(_config(app, str(files.certificate), str(files.key), date_header=dated))
+    plain = _Server(_config(app))
+    tls = _Server(_config(app, str(files.certificate), str(files.key)))
     asyncio.run(_run(plain, tls, sockets, listening, system))
 
 
-def _config(
-    app: ASGIApp, certificate: str | None = None, key: str | None = None, *, date_header: bool = True
-) -> uvicorn.Config:
+def _config(app: ASGIApp, certificate: str | None = None, key: str | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         lifespan="off",
-        date_header=date_header,
+        date_header=False,
         timeout_graceful_shutdown=GRACE_S,
         ssl_certfile=certificate,
         ssl_keyfile=key,

@@ -19,6 +19,7 @@ from sandbox.common.clock import Clock
 from sandbox.common.connection import ConnectionLayer
 from sandbox.common.control import control_routes
 from sandbox.common.credentials import Credentials
+from sandbox.common.dated import DatedLayer
 from sandbox.common.fault_routes import add_rules_of_file, fault_routes
 from sandbox.common.faults import Faults
 from sandbox.common.journal import Journal
@@ -102,7 +103,7 @@ class D365:
         faulty = self.faults.layer(
             Starlette(routes=routes), expire_tokens=self.tokens.expire_all, admitted=self._is_admitted
         )
-        return ConnectionLayer(RecordingLayer(faulty, self.journal))
+        return ConnectionLayer(DatedLayer(RecordingLayer(faulty, self.journal), self.clock))
 
     def close(self) -> None:
         """Close the state."""

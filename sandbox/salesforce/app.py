@@ -3,7 +3,6 @@
 import argparse
 import gzip
 from collections.abc import Mapping
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp
 from sandbox.common.announcing import Announcer
 from sandbox.common.connection import ConnectionLayer
 from sandbox.common.control import control_routes, json_response, refusal
+from sandbox.common.dated import DatedLayer
 from sandbox.common.fault_routes import add_rules_of_file, fault_routes
 from sandbox.common.recording import RecordingLayer
 from sandbox.common.serve import serve
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
     state_dir = Path(arguments.state)
     host = getattr(arguments, "host", None) or "127.0.0.1"
     app = create_app(state_dir, getattr(arguments, "faults", None))
-    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM, app_sends_date=True)
+    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM)
 
 
 def create_app(state_dir: Path, faults: Path | None = None) -> ASGIApp:
@@ -79,7 +79,7 @@ def create_app(state_dir: Path, faults: Path | None = None) -> ASGIApp:
         expire_tokens=sessions.close_all,
         admitted=lambda scope: sessions.is_live(Headers(scope=scope).get("authorization", "")),
     )
-    return ConnectionLayer(RecordingLayer(faulty, org.journal))
+    return ConnectionLayer(DatedLayer(RecordingLayer(faulty, org.journal), org.clock))
 
 
 class _Door:
@@ -121,7 +121,7 @@ class _Door:
         return self._response(request, json_answer(_BULK_1_IS_OFF, 400))
 
     def _response(self, request: Request, answer: Answer) -> Response:
-        headers = {"Date": format_datetime(self._org.now(), usegmt=True), **answer.headers}
+        headers = dict(answer.headers)
         body = answer.body
         if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
             body = gzip.compress(body, GZIP_LEVEL)

@@ -1,12 +1,10 @@
 """The faults of Salesforce: the kinds that only it has, and how it words what strikes between it and its caller."""
 
 from collections.abc import Collection
-from email.utils import format_datetime
 
 import orjson
 
 from sandbox.common import fault_rules as of
-from sandbox.common.clock import Clock
 from sandbox.common.fault_kinds import DEFAULT_DELAY_S, Forms
 from sandbox.common.fault_rules import Asked, Kind, Parameter, Rule
 from sandbox.common.faults import Faults
@@ -42,14 +40,12 @@ KINDS = (
 )
 
 
-def forms_of(clock: Clock) -> Forms:
-    """The forms of an org that lives by `clock`. A 429 comes from the edge and has no body; a bare 500 is a page."""
-    return Forms(
-        error=lambda message: (orjson.dumps(SalesforceError(500, "UNKNOWN_EXCEPTION", message).body()), JSON),
-        bare_error=(b"<html><body><h1>500 Internal Server Error</h1></body></html>", "text/html"),
-        throttled=(b"", "text/plain"),
-        headers=lambda: {"Date": format_datetime(clock.now().replace(microsecond=0), usegmt=True)},
-    )
+# A 429 comes from the edge and has no body; a bare 500 is a page.
+FORMS = Forms(
+    error=lambda message: (orjson.dumps(SalesforceError(500, "UNKNOWN_EXCEPTION", message).body()), JSON),
+    bare_error=(b"<html><body><h1>500 Internal Server Error</h1></body></html>", "text/html"),
+    throttled=(b"", "text/plain"),
+)
 
 
 def asked_of_call(call: Call) -> Asked:

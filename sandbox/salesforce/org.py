@@ -12,7 +12,7 @@ from sandbox.common.faults import Faults
 from sandbox.common.journal import EFFECT, Journal
 from sandbox.common.switches import Switches
 from sandbox.salesforce import stamps
-from sandbox.salesforce.faults import KINDS, forms_of
+from sandbox.salesforce.faults import FORMS, KINDS
 from sandbox.salesforce.late_rows import LateRows
 from sandbox.salesforce.schema import SObject
 from sandbox.salesforce.store import FILE_NAME, Store
@@ -111,6 +111,6 @@ def open_org(state_dir: Path, credentials: Credentials | None = None) -> Org:
         journal=journal,
         switches=Switches(SWITCHES),
         credentials=credentials or Credentials.from_environment(),
-        faults=Faults(journal, forms_of(clock), KINDS, in_transaction=lambda: store.connection.in_transaction),
+        faults=Faults(journal, FORMS, KINDS, in_transaction=lambda: store.connection.in_transaction),
         late=LateRows(store.connection, clock),
     )

@@ -46,13 +46,15 @@ def test_a_switch_that_does_not_exist_is_refused(d365: Caller):
     assert d365.http.get(f"{d365.process.url}/_sandbox/settings").json()["page_size"] == 10_000
 
 
-def test_the_clock_dates_new_orders(d365: Caller):
+def test_the_clock_dates_new_orders_and_answers(d365: Caller):
     d365.control("clock", {"now": "2030-05-06T07:08:09Z", "frozen": True})
     d365.control("settings", {"token_lifetime_s": 600})
     d365.sign_in()
 
-    made = d365.post("SalesOrderHeadersV2", {"OrderingCustomerAccountNumber": "C-1"}).json()
+    answer = d365.post("SalesOrderHeadersV2", {"OrderingCustomerAccountNumber": "C-1"})
+    made = answer.json()
 
+    assert answer.headers["Date"] == "Mon, 06 May 2030 07:08:09 GMT"
     assert made["OrderCreationDateTime"] == "2030-05-06T07:08:09Z"
     assert made["RequestedShippingDate"] == "2030-05-06T12:00:00Z"
     d365.control("clock", {"now": None})
