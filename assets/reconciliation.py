@@ -23,7 +23,7 @@ from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.ledger.breaks import FoundBreak
 from resources.workbench import Workbench, WorkbenchResource
-from tieout.breaks import Break, DeliveryNote, DeliveryNotes, breaks_of, causes_by_record
+from tieout.breaks import ENTITIES, Break, DeliveryNote, DeliveryNotes, breaks_of, causes_by_record
 from tieout.intended import salesforce_id_of
 from tieout.reconciliation import (
     differences_to_look_at,
@@ -114,7 +114,7 @@ def breaks(
             (_for_the_ledger(one) for one in found),
             context.run_id,
             now,
-            whole_entities=("customer", "sales_order", "sales_order_line"),
+            whole_entities=ENTITIES,
             unjudged_keys=unjudged_keys(bench.con),
         )
     lake.lake().replace(BREAKS_KEY, _as_table(found))

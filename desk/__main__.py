@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -17,7 +18,7 @@ from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.secrets import with_secrets
 from tieout.contract import load_contracts
-from tieout.errors import ConfigurationError
+from tieout.errors import ConfigurationError, TieoutError
 from tieout.settings import Settings
 
 PORT = 3001
@@ -77,4 +78,7 @@ def kept_secret(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except TieoutError as problem:
+        sys.exit(str(problem))

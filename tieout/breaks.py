@@ -13,6 +13,9 @@ from tieout.evidence import Evidence, finer_cause
 from tieout.reconciliation.after_delivery import LateNotes
 from tieout.reconciliation.rows import DifferenceKind, DifferenceRow, Reason, Verdict, VerdictRow
 
+ENTITIES = ("customer", "sales_order", "sales_order_line")
+"""What a break may be one of."""
+
 
 class FixAction(StrEnum):
     """What can be done about a break."""

@@ -4,15 +4,22 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 
 from pipelines.cli import output
+from pipelines.cli.filters import one_of, said
 from pipelines.cli.ledger import opened_ledger, who
+from tieout.breaks import ENTITIES, Cause
 from tieout.decisions import checked_acceptance, checked_comment, checked_text
 from tieout.errors import ConfigurationError
 
 
-def list_breaks(*, entity: str | None, cause: str | None, limit: int, as_json: bool) -> None:
+def list_breaks(*, entity: str | None, company: str | None, cause: str | None, limit: int, as_json: bool) -> None:
     """Print open breaks, largest amount first."""
+    wanted = {
+        "entity": one_of("entity", entity, ENTITIES),
+        "company": said("company", company).casefold(),
+        "cause": one_of("cause", cause, (each.value for each in Cause)),
+    }
     with opened_ledger() as ledger:
-        found = ledger.breaks.find(entity=entity or "", cause=cause or "", limit=limit)
+        found = ledger.breaks.find(**wanted, limit=limit)
         counts = ledger.breaks.counts()
     if as_json:
         output.print_json({"counts": counts, "breaks": [asdict(row) for row in found]})
@@ -66,9 +73,9 @@ def show_break(identity: str, *, as_json: bool) -> None:
 
 def comment_break(identity: str, text: str) -> None:
     """Write a comment to a break."""
-    said = checked_comment(text)
+    words = checked_comment(text)
     with opened_ledger() as ledger:
-        ledger.breaks.comment(identity, said, who())
+        ledger.breaks.comment(identity, words, who())
     output.console.print("Written.", highlight=False)
 
 

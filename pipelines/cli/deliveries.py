@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from pipelines.cli import output
+from pipelines.cli.filters import one_of, said
 from pipelines.cli.ledger import opened_ledger, who
 from resources.ledger.delivery_queries import DeliveryFilter, DeliveryRow
 from tieout.delivery import State
@@ -84,16 +85,11 @@ def redrive(
 
 
 def _filter(state: State | None, *, entity: str | None, company: str | None, reason: str | None) -> DeliveryFilter:
-    given = {"entity": entity, "company": company, "reason": reason}
-    for name, value in given.items():
-        # An empty variable of a script would otherwise mean everything.
-        if value is not None and not value.strip():
-            raise ConfigurationError(f"--{name} is empty. Leave it out, or say which.")
-    known = [flow.delivered for flow in Flow if flow.delivered]
-    if entity is not None and entity not in known:
-        raise ConfigurationError(f"There is no entity {entity!r} that is delivered. Entities: {', '.join(known)}.")
     return DeliveryFilter(
-        state=state, entity=entity or "", company=(company or "").strip().casefold(), reason=reason or ""
+        state=state,
+        entity=one_of("entity", entity, (flow.delivered for flow in Flow if flow.delivered)),
+        company=said("company", company).casefold(),
+        reason=said("reason", reason),
     )
 
 
@@ -111,14 +107,8 @@ def _of_key(ledger, key: str) -> list[DeliveryRow]:  # type: ignore[no-untyped-d
 
 
 def _state(name: str | None) -> State | None:
-    if name is None:
-        return None
-    try:
-        return State(name)
-    except ValueError:
-        raise ConfigurationError(
-            f"There is no state {name!r}. States: {', '.join(state.value for state in State)}."
-        ) from None
+    known = one_of("state", name, (state.value for state in State))
+    return State(known) if known else None
 
 
 def _cells(row: DeliveryRow) -> list[object]:

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 done, but something needs a person; 2 could not run (one line says why and what to do).
 """
 
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -13,7 +14,8 @@ import typer
 from tieout.errors import TieoutError
 
 COULD_NOT_RUN = 2
-INTERRUPTED = 130
+SIGNALLED = 128
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 # Typer exports only the children of its class for a wrong command line.
 _WrongUsage = cast(type[typer.BadParameter], typer.BadParameter.__bases__[0])
@@ -245,6 +247,7 @@ def flows_close_breaker(flow: FlowName, company: OfCompany = None, comment: Why 
 @breaks_app.command("list")
 def breaks_list(
     entity: Annotated[str | None, typer.Option(help="customer, sales_order or sales_order_line.")] = None,
+    company: OfCompany = None,
     cause: Annotated[str | None, typer.Option(help="Only this cause.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, largest amount first.")] = 50,
     as_json: AsJson = False,
@@ -252,7 +255,7 @@ def breaks_list(
     """Open breaks, largest amount first."""
     from pipelines.cli.breaks import list_breaks
 
-    list_breaks(entity=entity, cause=cause, limit=limit, as_json=as_json)
+    list_breaks(entity=entity, company=company, cause=cause, limit=limit, as_json=as_json)
 
 
 @breaks_app.command("show")
@@ -390,6 +393,8 @@ def alerts_test(sink: Annotated[str, typer.Argument(metavar="SINK", help="As `al
 
 def main() -> None:
     """Entry point of the command."""
+    # What was started is stopped again, at whatever moment the signal comes.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(SIGNALLED + number))
     try:
         code = app(prog_name="tieout", standalone_mode=False)
     except TieoutError as problem:

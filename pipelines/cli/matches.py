@@ -1,18 +1,23 @@
 """`tieout matches`: list, show, accept, refuse."""
 
 from dataclasses import asdict
+from typing import get_args
 
 from pipelines.cli import output
+from pipelines.cli.filters import one_of
 from pipelines.cli.ledger import opened_ledger, who
 from resources.ledger import Ledger
-from resources.ledger.matches import MatchRow
+from resources.ledger.matches import MatchRow, MatchState
 from tieout.errors import RecordError
+from tieout.matching.proposals import Kind
 
 
 def list_matches(*, state: str, kind: str | None, limit: int, as_json: bool) -> None:
     """Print proposals, the surest first."""
+    wanted_state = one_of("state", state, get_args(MatchState))
+    wanted_kind = one_of("kind of match", kind, get_args(Kind))
     with opened_ledger() as ledger:
-        rows, total = ledger.matches.page(state=state, kind=kind or "", limit=limit)
+        rows, total = ledger.matches.page(state=wanted_state, kind=wanted_kind, limit=limit)
         counts = ledger.matches.counts()
     if as_json:
         output.print_json({"counts": counts, "total": total, "matches": [asdict(row) for row in rows]})
@@ -71,7 +76,7 @@ def decide(left_key: str, right_key: str, *, accept: bool, comment: str) -> None
 
 
 def _named(ledger: Ledger, left_key: str, right_key: str) -> MatchRow:
-    for kind in ("link", "duplicate_in_salesforce", "duplicate_in_d365"):
+    for kind in get_args(Kind):
         try:
             return ledger.matches.get(kind, left_key, right_key)
         except RecordError as missing:

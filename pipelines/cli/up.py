@@ -105,5 +105,7 @@ def wait_for_a_signal(names: list[str], home: Home) -> None:
         time.sleep(0.5)
         for name in names:
             if processes.running(home, name) is None:
-                output.say(f"{name} has ended; its log is {home.logs / f'{name}.log'}. Everything else is stopped now.")
+                output.say(
+                    f"{name} has ended; its log is {home.logs / f'{name}.log'}. What was started with it is stopped now."
+                )
                 return

@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -59,32 +61,59 @@ def start(
     SourceUnavailable with the end of the log when the process dies or does not get ready within `timeout_s`.
     """
     log_path = home.logs / f"{name}.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
+    process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        printed = log_path.read_text(errors="replace")
-        found = ready(printed)
-        if found is not None:
-            address, details = found
-            created = psutil.Process(process.pid).create_time()
-            service = Service(name, process.pid, created, address, dict(details))
-            home.record(name).write_text(json.dumps(asdict(service)))
-            return service
-        if process.poll() is not None:
-            break
-        time.sleep(0.1)
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
+    is_ready = False
+    try:
+        with log_path.open("wb") as log, _signals_held_back():
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        while time.monotonic() < deadline:
+            printed = log_path.read_text(errors="replace")
+            found = ready(printed)
+            if found is not None:
+                address, details = found
+                created = psutil.Process(process.pid).create_time()
+                service = Service(name, process.pid, created, address, dict(details))
+                home.record(name).write_text(json.dumps(asdict(service)))
+                is_ready = True
+                return service
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    finally:
+        # Also where a signal ends the waiting: without its record nobody would find the process again.
+        if process is not None and not is_ready:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
     reason = "ended" if process.poll() is not None else f"was not ready within {timeout_s:.0f} s"
     raise SourceUnavailable(f"{name} {reason}. The end of {log_path}: {_tail(log_path)}")
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """No signal ends the block half way: one that comes meanwhile is raised behind it. Only the main thread is ever interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)
 
 
 def stop(home: Home, *services: Service) -> None:

@@ -144,7 +144,14 @@ class Breaks:
         return BreakCounts(**counted, closed=closed)
 
     def find(
-        self, *, entity: str = "", state: str = "open", owner: str = "", cause: str = "", limit: int | None = None
+        self,
+        *,
+        entity: str = "",
+        company: str = "",
+        state: str = "open",
+        owner: str = "",
+        cause: str = "",
+        limit: int | None = None,
     ) -> list[BreakRow]:
         """Breaks, largest amount first; empty arguments do not narrow."""
         query = select(*(break_.c[name] for name in SHOWN)).order_by(
@@ -152,6 +159,7 @@ class Breaks:
         )
         for column, value in (
             (break_.c.entity, entity),
+            (func.lower(break_.c.company), company),
             (break_.c.state, state),
             (break_.c.owner, owner),
             (break_.c.cause, cause),

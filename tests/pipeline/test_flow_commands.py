@@ -229,7 +229,7 @@ def test_a_redrive_plans_what_fits_every_option_and_says_how_many(
         (["--entity", "sales_order", "--company", ""], "--company is empty."),
         (["--reason", " "], "--reason is empty."),
         ([""], "The record's key is empty."),
-        (["--entity", "order"], "There is no entity 'order' that is delivered. Entities: customer, sales_order."),
+        (["--entity", "order"], "There is no entity 'order'. There are: customer, sales_order."),
         (["Z" * 18], f"There is no delivery of {'Z' * 18}."),
     ],
 )

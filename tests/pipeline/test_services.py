@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -157,6 +158,22 @@ def test_sandboxes_start_with_the_faults_of_a_file() -> None:
             log.close()
 
     assert [[rule["kind"] for rule in each["rules"]] for each in shown] == [["row_lock"], ["throttle_part"]]
+
+
+def test_a_stop_while_sandboxes_start_leaves_none_behind() -> None:
+    with fresh_home() as installation:
+        process = installation.start_tieout("sandbox", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        family = psutil.Process(process.pid)
+        try:
+            wait_until(lambda: family.children(recursive=True))
+            children = family.children(recursive=True)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(PATIENCE_S)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
+
+    assert code == 128 + signal.SIGTERM
+    assert alive == []
 
 
 def test_a_file_of_faults_that_is_wrong_ends_with_one_sentence() -> None:
