@@ -8,7 +8,7 @@ import dagster as dg
 from assets import catalogue
 from assets.catalogue import outcome
 from assets.d365 import read_whole
-from assets.delivery import intended_customers, intended_orders, reason_to_hold, unproven_read
+from assets.delivery import deliver_only, reason_to_hold, unproven_read
 from assets.landing import Read, keep_proof, landing_zone, store
 from assets.salesforce import read_changes
 from resources.connections import (
@@ -20,7 +20,6 @@ from resources.connections import (
     RunOptions,
     SalesforceResource,
 )
-from resources.dispatch import deliver
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.ledger_mark import FILE_NAME, LedgerMark
@@ -83,23 +82,8 @@ def backfill_of(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
                 held_back = reason_to_hold(book, mark, bench, rules, "sales_order", run_id, datetime.now(UTC))
                 if held_back:
                     raise SourceUnavailable(f"Nothing was sent: {held_back}")
-                customers = deliver(
-                    book,
-                    erp,
-                    rules["customer"],
-                    intended_customers(bench, book, rules, wanted),
-                    run_id=run_id,
-                    dry_run=options.dry_run,
-                    mark=mark,
-                )
-                orders = deliver(
-                    book,
-                    erp,
-                    rules["sales_order"],
-                    intended_orders(bench, book, rules, wanted),
-                    run_id=run_id,
-                    dry_run=options.dry_run,
-                    mark=mark,
+                customers, orders = deliver_only(
+                    book, erp, bench, rules, wanted, run_id=run_id, dry_run=options.dry_run, mark=mark
                 )
             return outcome(
                 f"{len(wanted):,} opportunities, {customers.created:,} customers and {orders.created:,} orders created",

@@ -37,27 +37,18 @@ class Brought:
     rows: int = 0
 
 
+@dataclass(slots=True)
 class ByKey:
     """Reads records by key from both systems and stores them."""
 
-    def __init__(
-        self,
-        salesforce: SalesforceClient,
-        d365: D365Client,
-        lake: Lake,
-        ledger: Ledger,
-        contracts: Contracts,
-        home: HomeResource,
-        run_id: str,
-    ) -> None:
-        self._salesforce = salesforce
-        self._d365 = d365
-        self._lake = lake
-        self._ledger = ledger
-        self._contracts = contracts
-        self._home = home
-        self._run_id = run_id
-        self._brought = Brought()
+    salesforce: SalesforceClient
+    d365: D365Client
+    lake: Lake
+    ledger: Ledger
+    contracts: Contracts
+    home: HomeResource
+    run_id: str
+    _brought: Brought = field(default_factory=Brought, init=False)
 
     def bring(self, opportunities: Iterable[str], accounts: Iterable[str], orders: Iterable[OrderKey]) -> Brought:
         """Bring these records to the lake: Salesforce first, D365 afterwards, so that an order is never older than its opportunity.
@@ -65,19 +56,20 @@ class ByKey:
         With an opportunity come its lines, products and account, and what may be its order and its customer in D365; with an order its
         opportunity, too.
         """
+        self._brought = Brought()
         wanted = {*opportunities, *self._opportunities_of(set(orders))}
         found = self._read_salesforce(sorted(wanted), set(accounts))
         self._read_d365(found, sorted(wanted), set(orders))
         return self._brought
 
     def _read_salesforce(self, ids: list[str], accounts: set[str]) -> list[dict[str, Any]]:
-        orders, customers = self._contracts["sales_order"], self._contracts["customer"]
+        orders, customers = self.contracts["sales_order"], self.contracts["customer"]
         lines = orders.lines_table("salesforce")
         account_field = orders.field("customer").salesforce or ""
         found = self._from_salesforce(orders.table("salesforce"), orders.table("salesforce").key[0], ids)
         sold = self._from_salesforce(lines, lines.parent or "", ids)
         if any(column.name == "Product2Id" for column in lines.columns):
-            product = self._contracts.table("salesforce", self._contracts["product"].salesforce.table)
+            product = self.contracts.table("salesforce", self.contracts["product"].salesforce.table)
             # A product that is known is as it was when the main job read it last; only one that is new keeps an order from being made.
             self._from_salesforce(product, product.key[0], self._unknown(product, _values(sold, "Product2Id")))
         account = customers.table("salesforce")
@@ -89,7 +81,7 @@ class ByKey:
         return [row | {"account": by_id.get(row.get(account_field), {})} for row in found]
 
     def _read_d365(self, found: Sequence[dict[str, Any]], ids: Sequence[str], orders: set[OrderKey]) -> None:
-        contract, customers = self._contracts["sales_order"], self._contracts["customer"]
+        contract, customers = self.contracts["sales_order"], self.contracts["customer"]
         order, lines, customer = contract.table("d365"), contract.lines_table("d365"), customers.table("d365")
         number, account = order.key[-1], customer.key[-1]
         by_number, by_account, by_reference = set(orders), set[OrderKey](), set[OrderKey]()
@@ -119,8 +111,8 @@ class ByKey:
         statements = list(by_ids_in(table, by, [each for each in dict.fromkeys(ids) if is_id(each)]))
         if not statements:
             return []
-        with landing_zone(self._home.folder("landing")) as folder:
-            return self._stored(table, self._salesforce.extract_answers(table, statements, folder))
+        with landing_zone(self.home.folder("landing")) as folder:
+            return self._stored(table, self.salesforce.extract_answers(table, statements, folder))
 
     def _from_d365(self, table: Table, keys: dict[str, set[OrderKey]]) -> list[dict[str, Any]]:
         # A star would be read as a pattern; no record of that name can be asked for.
@@ -135,8 +127,8 @@ class ByKey:
         filters = list(key_filters(table, asked))
         if not filters:
             return []
-        with landing_zone(self._home.folder("landing")) as folder:
-            pages = self._d365.pages_of_keys(table, filters, folder)
+        with landing_zone(self.home.folder("landing")) as folder:
+            pages = self.d365.pages_of_keys(table, filters, folder)
             parents = keys[table.parent] if table.is_lines and table.parent else set()
             return self._stored(table, pages, whole_parents=parents)
 
@@ -148,16 +140,16 @@ class ByKey:
         gone = self._lines_gone(table, whole_parents, rows) if whole_parents else []
         if rows or gone:
             read = Read(pages, "partition")
-            stored = store(self._lake, table, read, run_id=self._run_id, gone=gone)
-            keep_proof(self._ledger, table, read, stored, run_id=self._run_id)
+            stored = store(self.lake, table, read, run_id=self.run_id, gone=gone)
+            keep_proof(self.ledger, table, read, stored, run_id=self.run_id)
         self._brought.rows += len(rows)
         return rows
 
     def _lines_gone(self, table: Table, parents: set[OrderKey], came: Sequence[dict[str, Any]]) -> list[str]:
-        if not self._lake.exists(table.lake_key):
+        if not self.lake.exists(table.lake_key):
             return []
         with duckdb_connection() as con:
-            self._lake.register(con, "known", table.lake_key)
+            self.lake.register(con, "known", table.lake_key)
             headers = [f"{company}|{number}".lower() for company, number in parents]
             statement = "SELECT _key FROM known WHERE lower(_parent_key) IN (SELECT unnest(?::VARCHAR[]))"
             known = con.execute(statement, [headers]).fetchall()
@@ -166,20 +158,20 @@ class ByKey:
 
     def _unknown(self, table: Table, ids: Sequence[str]) -> list[str]:
         """The ids that the lake does not have."""
-        if not ids or not self._lake.exists(table.lake_key):
+        if not ids or not self.lake.exists(table.lake_key):
             return list(ids)
         with duckdb_connection() as con:
-            self._lake.register(con, "known", table.lake_key)
+            self.lake.register(con, "known", table.lake_key)
             query = "SELECT key FROM (SELECT unnest(?::VARCHAR[]) AS key) AS asked ANTI JOIN known ON known._key = asked.key"
             return [each for (each,) in con.execute(query, [list(ids)]).fetchall()]
 
     def _opportunities_of(self, orders: set[OrderKey]) -> set[str]:
         """The opportunities of orders: by the number that we gave, by the ledger's links, or by what D365 says of the others."""
-        contract = self._contracts["sales_order"]
+        contract = self.contracts["sales_order"]
         prefix, reference = contract.create.number_prefix or "", contract.link.reference
         known = {
             (link.company.lower(), link.d365_key.lower()): link.salesforce_id
-            for link in self._ledger.crosswalk.links("sales_order")
+            for link in self.ledger.crosswalk.links("sales_order")
         }
         found, others = set[str](), list[tuple[str | None, str]]()
         for company, number in orders:
@@ -192,13 +184,13 @@ class ByKey:
         if reference and others:
             table = contract.table("d365")
             for where in key_filters(table, {table.key[-1]: others}):
-                rows = self._d365.rows(table.source, where=where, select=[*table.key, reference])
+                rows = self.d365.rows(table.source, where=where, select=[*table.key, reference])
                 found.update(named for row in rows if is_id(named := str(row.get(reference) or "")))
         return found
 
     def _links(self, entity: str, ids: set[str]) -> dict[str, set[OrderKey]]:
         links: dict[str, set[OrderKey]] = defaultdict(set)
-        for link in self._ledger.crosswalk.links(entity) if ids else ():
+        for link in self.ledger.crosswalk.links(entity) if ids else ():
             if link.salesforce_id in ids:
                 links[link.salesforce_id].add((link.company.lower(), link.d365_key))
         return links

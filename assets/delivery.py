@@ -10,6 +10,7 @@ from assets import catalogue
 from assets.catalogue import counted, outcome
 from resources.adoption import before_sending
 from resources.connections import ContractsResource, D365Resource, HomeResource, LedgerResource, RunOptions
+from resources.d365 import D365Client
 from resources.dispatch import DeliveryResult, DeliverySummary, Pace, deliver, preview
 from resources.flow_figures import flow_figures
 from resources.ledger import Ledger
@@ -152,6 +153,33 @@ def intended_customers(
         versions[update.salesforce_id] = update.version
     for (account_id, company, customer_account), fields in changed.items():
         yield customer_change(contract, account_id, company, customer_account, fields, versions[account_id])
+
+
+def deliver_only(
+    ledger: Ledger,
+    client: D365Client,
+    bench: Workbench,
+    contracts: Contracts,
+    only: frozenset[str],
+    *,
+    run_id: str,
+    dry_run: bool,
+    mark: LedgerMark,
+) -> tuple[DeliverySummary, DeliverySummary]:
+    """Bring what these opportunities (by id) need to D365: their customers first, then their orders, which are planned when those are there."""
+    customers, orders = (
+        deliver(
+            ledger,
+            client,
+            contracts[entity],
+            intended(bench, ledger, contracts, only),
+            run_id=run_id,
+            dry_run=dry_run,
+            mark=mark,
+        )
+        for entity, intended in (("customer", intended_customers), ("sales_order", intended_orders))
+    )
+    return customers, orders
 
 
 def _made_for_merged(bench: Workbench, ledger: Ledger) -> set[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -10,7 +10,7 @@ import dagster as dg
 from assets import catalogue
 from assets.by_key import Brought, ByKey
 from assets.catalogue import outcome
-from assets.delivery import intended_customers, intended_orders, reason_to_hold, unproven_read
+from assets.delivery import deliver_only, reason_to_hold, unproven_read
 from assets.writeback import ENTITIES, newer_in_lake, wanted_updates
 from resources.connections import (
     ContractsResource,
@@ -21,16 +21,10 @@ from resources.connections import (
     RunOptions,
     SalesforceResource,
 )
-from resources.d365 import D365Client
-from resources.dispatch import deliver
-from resources.lake import Lake
-from resources.ledger import Ledger
 from resources.ledger.events import Latency, WaitingHint
 from resources.ledger_mark import FILE_NAME, LedgerMark
-from resources.salesforce import SalesforceClient
 from resources.workbench import Workbench, duckdb_connection
 from resources.writing_back import write_back
-from tieout.contract import Contracts
 from tieout.flow import Flow
 from tieout.reconciliation import ReadTimes
 
@@ -77,7 +71,8 @@ def changed_records(
             # Without one whole read nobody knows which orders people made before.
             return outcome("nothing waits" if not waiting else "left to the main job, which has never run", hints=0)
         with salesforce.client() as sales, d365.client() as erp:
-            following = _Following(sales, erp, lake.lake(), book, rules, home, context.run_id, dry_run=options.dry_run)
+            reading = ByKey(sales, erp, lake.lake(), book, rules, home, context.run_id)
+            following = _Following(reading, dry_run=options.dry_run)
             for _ in range(ROUNDS):
                 following.follow(waiting)
                 # What has come meanwhile does not wait for another process to start. A dry run leaves all hints as they are.
@@ -116,70 +111,42 @@ class _Done:
         )
 
 
+@dataclass(slots=True)
 class _Following:
     """Follows hints, a list at a time, on one pair of clients."""
 
-    def __init__(
-        self,
-        salesforce: SalesforceClient,
-        d365: D365Client,
-        lake: Lake,
-        ledger: Ledger,
-        contracts: Contracts,
-        home: HomeResource,
-        run_id: str,
-        *,
-        dry_run: bool,
-    ) -> None:
-        self._salesforce = salesforce
-        self._d365 = d365
-        self._lake = lake
-        self._ledger = ledger
-        self._contracts = contracts
-        self._home = home
-        self._run_id = run_id
-        self._dry_run = dry_run
-        self.done = _Done()
+    reading: ByKey
+    dry_run: bool
+    done: _Done = field(default_factory=_Done)
 
     def follow(self, waiting: Sequence[WaitingHint]) -> None:
         """Read what the hints name, deliver, write back, and mark them as handled: last, so that a run that dies before leaves them."""
-        reading = ByKey(
-            self._salesforce, self._d365, self._lake, self._ledger, self._contracts, self._home, self._run_id
-        )
-        brought = reading.bring(_keys(waiting, "opportunity"), _keys(waiting, "account"), _orders(waiting))
+        of = self.reading
+        brought = of.bring(_keys(waiting, "opportunity"), _keys(waiting, "account"), _orders(waiting))
         with duckdb_connection() as con:
-            bench = Workbench.of_rows_just_read(con, self._lake, self._ledger, self._contracts, _NEVER)
+            bench = Workbench.of_rows_just_read(con, of.lake, of.ledger, of.contracts, _NEVER)
             bench.customers()
             bench.orders()
             self._deliver(bench, frozenset(brought.opportunities))
-            if not self._dry_run:
+            if not self.dry_run:
                 self.done.updated += sum(self._write_back(bench, table, brought) for table in ENTITIES)
-        if not self._dry_run:
-            self._ledger.events.all_handled([each.id for each in waiting])
+        if not self.dry_run:
+            of.ledger.events.all_handled([each.id for each in waiting])
         self.done.hints += len(waiting)
         self.done.rows += brought.rows
 
     def _deliver(self, bench: Workbench, wanted: frozenset[str]) -> None:
-        mark, now = LedgerMark(self._home.folder() / FILE_NAME), datetime.now(UTC)
+        of = self.reading
+        mark, now = LedgerMark(of.home.folder() / FILE_NAME), datetime.now(UTC)
         held_back = reason_to_hold(
-            self._ledger, mark, bench, self._contracts, "sales_order", self._run_id, now, dry_run=self._dry_run
+            of.ledger, mark, bench, of.contracts, "sales_order", of.run_id, now, dry_run=self.dry_run
         )
-        held_back = held_back or unproven_read(self._ledger, self._contracts["customer"].d365.table)
+        held_back = held_back or unproven_read(of.ledger, of.contracts["customer"].d365.table)
         if held_back:
             log.warning("events.held_back", extra={"opportunities": len(wanted), "reason": held_back})
             self.done.held_back, wanted = held_back, frozenset()
-        # Orders are planned when the customers that they need are there.
-        customers, orders = (
-            deliver(
-                self._ledger,
-                self._d365,
-                self._contracts[entity],
-                intended(bench, self._ledger, self._contracts, wanted),
-                run_id=self._run_id,
-                dry_run=self._dry_run,
-                mark=mark,
-            )
-            for entity, intended in (("customer", intended_customers), ("sales_order", intended_orders))
+        customers, orders = deliver_only(
+            of.ledger, of.d365, bench, of.contracts, wanted, run_id=of.run_id, dry_run=self.dry_run, mark=mark
         )
         self.done.customers += customers.created
         self.done.orders += orders.created
@@ -188,15 +155,15 @@ class _Following:
 
     def _write_back(self, bench: Workbench, table: str, brought: Brought) -> int:
         """Bring the copies of these records up to date; returns how many records were written."""
-        entity, flow = ENTITIES[table], Flow(f"writeback/{table}")
+        of, entity, flow = self.reading, ENTITIES[table], Flow(f"writeback/{table}")
         here = brought.opportunities if table == "opportunity" else brought.accounts
-        with self._ledger.alone(flow):
-            due, companies = wanted_updates(bench, self._ledger, self._contracts, entity, self._run_id)
+        with of.ledger.alone(flow):
+            due, companies = wanted_updates(bench, of.ledger, of.contracts, entity, of.run_id)
             here = here - newer_in_lake(bench, entity)
             due = [update for update in due if update.salesforce_id in here]
-            contract, now = self._contracts[entity], datetime.now(UTC)
+            contract, now = of.contracts[entity], datetime.now(UTC)
             return write_back(
-                self._salesforce, self._ledger, contract, due, companies, flow=flow, run_id=self._run_id, now=now
+                of.salesforce, of.ledger, contract, due, companies, flow=flow, run_id=of.run_id, now=now
             ).updated
 
 
