@@ -98,7 +98,7 @@ class Lake:
 
     def dataset(self, key: Key, version: int | None = None) -> "pyarrow.dataset.Dataset":
         """The table for lazy reading; the version stays the same whatever is written meanwhile."""
-        return self._open(key, version).to_pyarrow_dataset()
+        return self._dataset(self._open(key, version))
 
     def register(
         self,
@@ -225,17 +225,24 @@ class Lake:
                 con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT {columns}{extra} FROM {relation}")
                 return
         source = f"{name} in version {table.version()} {uuid.uuid4().hex}"
-        con.register(source, schema.empty_table() if files == [] else table.to_pyarrow_dataset())
+        con.register(source, schema.empty_table() if files == [] else self._dataset(table))
         con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT *{extra} FROM {quoted(source)}")
 
     def _local_files(self, table: DeltaTable) -> list[str] | None:
         """Paths of the table's files; None in an object store."""
         if self._folder is None:
             return None
-        # The address of the table is percent-encoded, the names inside it are, too.
-        folder = unquote(urlsplit(table.table_uri).path)
+        folder = _folder_of(table)
         names = pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist()
-        return [f"{folder.rstrip('/')}/{unquote(name)}" for name in names]
+        return [f"{folder}/{unquote(name)}" for name in names]
+
+    def _dataset(self, table: DeltaTable) -> "pyarrow.dataset.Dataset":
+        if self._folder is None:
+            return table.to_pyarrow_dataset()
+        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+        # Arrow's own files, not Python's: a worker that lets go of one of those while the interpreter ends aborts the process.
+        return table.to_pyarrow_dataset(filesystem=SubTreeFileSystem(_folder_of(table), LocalFileSystem()))
 
     def _open(self, key: Key, version: int | None = None) -> DeltaTable:
         try:
@@ -299,3 +306,8 @@ def _keys_of(keys: "Iterable[str] | duckdb.DuckDBPyRelation | None") -> pa.Table
     if isinstance(keys, duckdb.DuckDBPyRelation):
         return keys.to_arrow_table().rename_columns(["key"])
     return pa.table({"key": pa.array(list(keys or ()), pa.string())})
+
+
+def _folder_of(table: DeltaTable) -> str:
+    """Where a local table is; its address is percent-encoded, as are the names inside it."""
+    return unquote(urlsplit(table.table_uri).path).rstrip("/")

@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from resources.lake import Lake
 from tieout.errors import ConfigurationError, SourceUnavailable
@@ -38,6 +39,16 @@ def test_an_old_version_reads_the_same_after_later_merges(lake: Lake, con: duckd
     assert lake.register(con, "then", VERDICTS, version=0) == 0
     assert con.sql('SELECT * FROM "then" ORDER BY _key').fetchall() == [("a", 1), ("b", 1)]
     assert lake.row_count(VERDICTS, version=0) == lake.row_count(VERDICTS) == 2
+
+
+def test_files_of_a_folder_are_read_without_python(lake: Lake) -> None:
+    """A worker thread that lets go of a Python file while the interpreter ends aborts the process: `tieout report` ended so now and then."""
+    lake.merge(VERDICTS, rows(a=1))
+
+    files = lake.dataset(VERDICTS).filesystem
+
+    assert isinstance(files, SubTreeFileSystem)
+    assert isinstance(files.base_fs, LocalFileSystem)
 
 
 def test_a_view_shows_the_version_of_its_making_whatever_is_written_later(
