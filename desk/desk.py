@@ -48,6 +48,7 @@ class Desk:
             "here": request.url.path,
             "address": str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
             "signs_in": self.settings.sign_in == "entra",
+            "newest_decision": self.ledger.decisions.newest() if viewer else 0,
             "said": request.query_params.get("said", ""),
         }
         wanted = parts.get(request.headers.get("hx-target", ""), template)
@@ -76,6 +77,12 @@ async def decided(request: Request) -> FormData:
     token = request.headers.get(TOKEN_HEADER) or form.get(TOKEN_FIELD, "")
     desk_of(request).access.check(request, viewer_of(request), token if isinstance(token, str) else "")
     return form
+
+
+def seen_of(form: FormData) -> int | None:
+    """The newest decision that the page showed; None where the form does not say."""
+    text = field_of(form, "seen")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def field_of(form: FormData, name: str) -> str:

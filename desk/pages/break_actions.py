@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from starlette.datastructures import FormData
 
-from desk.desk import field_of
+from desk.desk import field_of, seen_of
 from desk.writing import day_of
 from resources.ledger import Ledger
 from resources.ledger.delivery_queries import DeliveryFilter
@@ -27,29 +27,29 @@ def _assign(ledger: Ledger, identities: Sequence[str], form: FormData, who: str)
     owner = _text(form, "owner")
     if not owner:
         raise RecordError("No owner is named. Name a person or a team, or use Give back.")
-    ledger.breaks.assign(identities, owner, who)
+    ledger.breaks.assign(identities, owner, who, seen=seen_of(form))
     return f"{_breaks(identities)} assigned to {owner}."
 
 
-def _give_back(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:  # noqa: ARG001 one signature
-    ledger.breaks.assign(identities, "", who)
+def _give_back(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
+    ledger.breaks.assign(identities, "", who, seen=seen_of(form))
     return f"{_breaks(identities)} given back to nobody."
 
 
 def _comment(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
     text = checked_comment(field_of(form, "comment"))
-    ledger.breaks.comment(identities, text, who)
+    ledger.breaks.comment(identities, text, who, seen=seen_of(form))
     return f"Comment written to {_breaks(identities)}."
 
 
 def _accept(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
     until = checked_acceptance(day_of(field_of(form, "until")), datetime.now(UTC).date())
-    ledger.breaks.accept(identities, until, who, _text(form, "comment"))
+    ledger.breaks.accept(identities, until, who, _text(form, "comment"), seen=seen_of(form))
     return f"{_breaks(identities)} accepted until {until}."
 
 
 def _take_back(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
-    ledger.breaks.accept(identities, None, who, _text(form, "comment"))
+    ledger.breaks.accept(identities, None, who, _text(form, "comment"), seen=seen_of(form))
     return f"{_breaks(identities)} accepted no longer."
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from desk.desk import back, decided, desk_of, field_of, viewer_of
+from desk.desk import back, decided, desk_of, field_of, seen_of, viewer_of
 from resources.ledger.matches import SORTS
 from tieout.decisions import checked_text
 from tieout.errors import RecordError
@@ -73,7 +73,7 @@ async def decide(request: Request) -> Response:
     if not pairs or any(len(pair) != 3 for pair in pairs):
         raise RecordError("No proposal is chosen. Tick those that are meant, then repeat.")
     chosen = [(kind, left_key, right_key) for kind, left_key, right_key in pairs]
-    await run_in_threadpool(desk.ledger.matches.decide, chosen, state, who=viewer.name, note=note)
+    await run_in_threadpool(desk.ledger.matches.decide, chosen, state, who=viewer.name, note=note, seen=seen_of(form))
     follows = "the next run follows" if any(kind == "link" for kind, _, _ in chosen) else MERGING_IS_YOURS
     done = f"accepted; {follows}" if state == "accepted" else "refused; not proposed again"
     return back(form, "/matches", f"{number_of(len(pairs), 'proposal')} {done}.")

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, literal_column, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from resources.ledger.decisions import Decision, append_decisions
+from resources.ledger.decisions import Decision, append_decisions, refuse_what_others_decided
 from resources.ledger.instants import utc_now
 from resources.ledger.tables import break_
 from tieout.errors import RecordError
@@ -183,21 +183,34 @@ class Breaks:
             found = {row[0]: row[1] for row in connection.execute(query)}
         return {state: found.get(state, 0) for state in ("open", "closed")}
 
-    def accept(self, identity: str | Sequence[str], until: date | None, who: str, note: str = "") -> None:
-        """Leave breaks alone through the day `until` (they are seen again the day after, if still there); None takes it back."""
+    def accept(
+        self, identity: str | Sequence[str], until: date | None, who: str, note: str = "", *, seen: int | None = None
+    ) -> None:
+        """Leave breaks alone through the day `until` (they are seen again the day after, if still there); None takes it back.
+
+        `seen`, here and below: the newest decision that who decides has seen; what others decided after it is RecordError.
+        """
         action = "accept" if until else "take back acceptance"
-        self._decide(identity, "accepted_until", until, action, who, note)
+        self._decide(identity, "accepted_until", until, action, who, note, seen=seen)
 
-    def comment(self, identity: str | Sequence[str], text: str, who: str) -> None:
+    def comment(self, identity: str | Sequence[str], text: str, who: str, *, seen: int | None = None) -> None:
         """Say something about breaks; what was said before is in the decisions."""
-        self._decide(identity, "comment", text, "comment", who)
+        self._decide(identity, "comment", text, "comment", who, seen=seen)
 
-    def assign(self, identity: str | Sequence[str], owner: str, who: str) -> None:
+    def assign(self, identity: str | Sequence[str], owner: str, who: str, *, seen: int | None = None) -> None:
         """Give breaks to a person; an empty owner takes them back."""
-        self._decide(identity, "owner", owner, "assign", who)
+        self._decide(identity, "owner", owner, "assign", who, seen=seen)
 
     def _decide(
-        self, identity: str | Sequence[str], column: str, value: object, action: str, who: str, note: str = ""
+        self,
+        identity: str | Sequence[str],
+        column: str,
+        value: object,
+        action: str,
+        who: str,
+        note: str = "",
+        *,
+        seen: int | None,
     ) -> None:
         """One decision about one break (identity as in `get`) or several (whole identities): for all of them, or for none."""
         with self._engine.begin() as connection:
@@ -206,6 +219,7 @@ class Breaks:
             before = {row[0]: row[1] for row in connection.execute(query.order_by(break_.c.identity))}
             if missing := next((each for each in wanted if each not in before), None):
                 raise RecordError(f"There is no break {missing!r}, so nothing was changed.")
+            refuse_what_others_decided(connection, "break", wanted, seen, who)
             connection.execute(update(break_).where(break_.c.identity.in_(wanted)).values({column: value}))
             now = utc_now()
             made = [

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 
 from resources.ledger.instants import utc_now
 from resources.ledger.tables import decision
+from tieout.errors import RecordError
 
 Subject = Literal["break", "delivery", "crosswalk", "flow", "ledger", "match", "period"]
 
@@ -38,6 +39,11 @@ class Decisions:
         with self._engine.begin() as connection:
             append_decisions(connection, decisions)
 
+    def newest(self) -> int:
+        """The place of the newest decision about anything; 0 before the first. A page says with it what its reader has seen."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(select(func.coalesce(func.max(decision.c.id), 0))).scalar_one())
+
     def of(self, subject: Subject, subject_key: str) -> list[Decision]:
         """All decisions about one thing, oldest first."""
         query = (
@@ -50,6 +56,33 @@ class Decisions:
                 Decision(row.subject, row.subject_key, row.action, row.who, row.note, row.before, row.after, row.at)
                 for row in connection.execute(query)
             ]
+
+
+def refuse_what_others_decided(
+    connection: Connection, subject: Subject, keys: Sequence[str], seen: int | None, who: str
+) -> None:
+    """RecordError where somebody else has decided about one of `keys` after the decision `seen`; with None nothing is asked.
+
+    Call it once the rows are locked: a decision that is being taken is committed or not begun by then.
+    """
+    if seen is None:
+        return
+    query = (
+        select(decision.c.who, decision.c.action, decision.c.subject_key)
+        .where(
+            decision.c.subject == subject,
+            decision.c.subject_key.in_(keys),
+            decision.c.id > seen,
+            decision.c.who != who,
+        )
+        .order_by(decision.c.id.desc())
+        .limit(1)
+    )
+    other = connection.execute(query).first()
+    if other is not None:
+        raise RecordError(
+            f"{other.who} has decided about it meanwhile ({other.action}), so nothing was changed. Load the page again, look, and repeat."
+        )
 
 
 def append_decisions(connection: Connection, decisions: Sequence[Decision]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, fu
 from sqlalchemy.dialects.postgresql import insert
 
 from resources.ledger.crosswalk import Link, upsert_links
-from resources.ledger.decisions import Decision, append_decisions
+from resources.ledger.decisions import Decision, append_decisions, refuse_what_others_decided
 from resources.ledger.instants import utc_now
 from resources.ledger.tables import crosswalk, match_proposal
 from tieout.errors import RecordError
@@ -158,11 +158,17 @@ class Matches:
         *,
         who: str,
         note: str = "",
+        seen: int | None = None,
     ) -> list[MatchRow]:
-        """Accept or refuse several proposals (kind, left key, right key) in one transaction: all of them or none, as `accept` and `refuse` do."""
+        """Accept or refuse several proposals (kind, left key, right key) in one transaction: all of them or none, as `accept` and `refuse` do.
+
+        `seen`: the newest decision that who decides has seen; what others decided after it is RecordError.
+        """
         act = _accept if state == "accepted" else _refuse
         with self._engine.begin() as connection:
-            return [act(connection, *pair, who, note) for pair in pairs]
+            done = [act(connection, *pair, who, note) for pair in pairs]
+            refuse_what_others_decided(connection, "match", ["/".join(pair) for pair in pairs], seen, who)
+            return done
 
 
 def _accept(connection: Connection, kind: str, left_key: str, right_key: str, who: str, note: str) -> MatchRow:

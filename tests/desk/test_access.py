@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from desk.settings import DeskSettings
 from resources.ledger import Ledger
 from tests.desk.books import Served, a_break, free_port, keep_breaks, served
+from tests.matching.test_matches_in_ledger import KINDS, NOW, a_proposal
 from tieout.contract import Contracts
 from tieout.errors import ConfigurationError
 from tieout.secret import Secret
@@ -96,6 +98,35 @@ class TestBehindAProxy:
         assert 'value="assign"' not in page.text
         assert self.as_user(proxied, "bob@example.com").status_code == 403
         assert proxied.desk.ledger.breaks.get("b1").owner == ""
+
+    def test_what_somebody_else_decided_meanwhile_is_not_written_over(
+        self, tmp_path: Path, ledger: Ledger, contracts: Contracts
+    ) -> None:
+        keep_breaks(ledger, a_break("b1"), a_break("b2"))
+        ledger.matches.record([a_proposal()], KINDS, "run 1", NOW)
+        pair = "\n".join((a_proposal().kind, a_proposal().left_key, a_proposal().right_key))
+        forms = {
+            "/breaks/act": {"action": "assign", "owner": "cy", "identity": ["b1", "b2"]},
+            "/matches/decide": {"action": "accept", "pair": pair},
+        }
+        with served(tmp_path / "lake", ledger, contracts, DeskSettings("header", frozenset({"ann", "bob"}))) as running:
+            as_bob = {"headers": {"X-Forwarded-User": "bob"}}
+            page = running.get("/breaks", **as_bob).text
+            shown = {"seen": re.search(r'name="seen" value="(\d+)"', page)[1]}
+            shown["csrf"] = running.desk.access.token(running.desk.access._named("bob"))
+            ledger.breaks.assign("b2", "dan", "ann")
+            [match] = ledger.matches.decide([tuple(pair.split("\n"))], "refused", who="ann")
+
+            for path, form in forms.items():
+                answer = running.post(path, form | shown, **as_bob)
+                assert answer.status_code == 422
+                assert "ann has decided about it meanwhile" in answer.text
+            assert [ledger.breaks.get(each).owner for each in ("b1", "b2")] == ["", "dan"]
+            assert ledger.matches.get(match.kind, match.left_key, match.right_key).state == "refused"
+
+            shown["seen"] = re.search(r'name="seen" value="(\d+)"', running.get("/breaks", **as_bob).text)[1]
+            assert running.post("/breaks/act", forms["/breaks/act"] | shown, **as_bob).status_code == 303
+        assert [ledger.breaks.get(each).owner for each in ("b1", "b2")] == ["cy", "cy"]
 
     def test_without_a_name_nothing_is_shown(self, proxied: Served) -> None:
         for headers in ({}, {"X-Forwarded-User": ""}):
