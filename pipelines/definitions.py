@@ -29,7 +29,7 @@ from pipelines.jobs import (
     reconcile_buckets,
 )
 from pipelines.partitions import buckets, month_and_company
-from pipelines.schedules import every_night, every_quarter_of_an_hour
+from pipelines.schedules import every_night, throughout_the_day
 from pipelines.sensors import alerts_after_a_failed_run, alerts_after_a_run, alerts_every_minute
 from resources.connections import (
     ContractsResource,
@@ -74,7 +74,7 @@ defs = dg.Definitions(
     ],
     asset_checks=[checks_of(table) for table in (*_salesforce, *_d365)],
     jobs=[main, full_reconciliation, backfill_sales_orders, bucket_sales_orders, reconcile_buckets, changed_records],
-    schedules=[every_quarter_of_an_hour, every_night],
+    schedules=[throughout_the_day, every_night],
     sensors=[alerts_every_minute, alerts_after_a_run, alerts_after_a_failed_run, events_wait],
     resources={
         "salesforce": SalesforceResource(),

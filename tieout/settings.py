@@ -103,6 +103,16 @@ def companies_with_history(environment: Mapping[str, str] | None = None) -> list
     return sorted({name.strip().lower() for name in names if name.strip()})
 
 
+USUAL_SCHEDULES = {"TIEOUT_MAIN_SCHEDULE": "*/15 * * * *", "TIEOUT_NIGHTLY_SCHEDULE": "30 1 * * *"}
+"""When jobs run unless the variable says otherwise: cron expressions, in UTC."""
+
+
+def cron_schedule(variable: str, environment: Mapping[str, str] | None = None) -> str:
+    """When a job runs, as a cron expression: what the variable says, or as usual. Whether cron knows it is for the scheduler to say."""
+    env = os.environ if environment is None else environment
+    return env.get(variable, "").strip() or USUAL_SCHEDULES[variable]
+
+
 def is_loopback(url: str) -> bool:
     """Whether `url` points at this machine, where plain http and a private certificate authority are allowed."""
     return urlsplit(url).hostname in _LOOPBACK

@@ -117,7 +117,7 @@ def test_both_schedules_wait_to_be_switched_on_and_the_sensors_of_the_alerts_are
     page = see("/automation")
 
     sensors = ("alerts_every_minute", "alerts_after_a_run", "alerts_after_a_failed_run")
-    for name in ("every_quarter_of_an_hour", "every_night", *sensors):
+    for name in ("throughout_the_day", "every_night", *sensors):
         expect_text(page, name)
     # The switches arrive after the names.
     expect(page.locator("input[type=checkbox]:checked")).to_have_count(len(sensors), timeout=PATIENCE_MS)

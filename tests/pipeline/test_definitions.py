@@ -13,9 +13,12 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.instance.ref import InstanceRef
 
 from pipelines.definitions import defs
+from pipelines.jobs import main
+from pipelines.schedules import schedule_of
 from pipelines.services.dagster_instance import POOLS
 from tests.conftest import PROJECT
 from tieout.contract import Contracts
+from tieout.errors import ConfigurationError
 
 EXTRACTED = {
     "salesforce/product",
@@ -192,9 +195,18 @@ def test_the_schedules_wait_until_a_person_switches_them_on() -> None:
 
     stopped = dg.DefaultScheduleStatus.STOPPED
     assert schedules == {
-        "every_quarter_of_an_hour": ("main", "*/15 * * * *", "UTC", stopped),
+        "throughout_the_day": ("main", "*/15 * * * *", "UTC", stopped),
         "every_night": ("full_reconciliation", "30 1 * * *", "UTC", stopped),
     }
+
+
+def test_a_schedule_runs_when_its_variable_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIEOUT_MAIN_SCHEDULE", "*/5 6-20 * * 1-5")
+    assert schedule_of("s", main, "TIEOUT_MAIN_SCHEDULE", "").cron_schedule == "*/5 6-20 * * 1-5"
+
+    monkeypatch.setenv("TIEOUT_MAIN_SCHEDULE", "every day")
+    with pytest.raises(ConfigurationError, match=r"TIEOUT_MAIN_SCHEDULE is 'every day'\. Write a cron expression"):
+        schedule_of("s", main, "TIEOUT_MAIN_SCHEDULE", "")
 
 
 def test_what_is_read_and_reported_has_to_be_fresh(graph: AssetGraph) -> None:

@@ -101,7 +101,7 @@ def test_the_ui_shows_the_code_location_with_its_jobs_and_schedules(up_and_down:
     assert location["location"] == {"name": "tieout"}
     assert {job["name"] for job in location["jobs"]} >= {"main", "full_reconciliation", "backfill_sales_orders"}
     schedules = {each["name"]: each["scheduleState"]["status"] for each in location["schedules"]}
-    assert schedules == {"every_quarter_of_an_hour": "STOPPED", "every_night": "STOPPED"}
+    assert schedules == {"throughout_the_day": "STOPPED", "every_night": "STOPPED"}
 
 
 def test_down_leaves_no_process(up_and_down: UpAndDown) -> None:
