@@ -21,7 +21,7 @@ class SalesforceSettings:
     """How Salesforce is reached: `secret` is the client secret, or with `username` the RSA key (PEM) of a JWT in that user's name.
 
     `pubsub_address` is that of its Pub/Sub API, `HOST:PORT` with TLS or `http://HOST:PORT` on this machine; empty: nobody listens. `topics` are
-    the channels that are listened to.
+    the channels that are listened to. `publishes_order_status`: whether each write-back of an order is told as a platform event, too.
     """
 
     instance_url: str
@@ -32,6 +32,7 @@ class SalesforceSettings:
     api_version: str = "62.0"
     pubsub_address: str = ""
     topics: tuple[str, ...] = ()
+    publishes_order_status: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ def _salesforce(env: Mapping[str, str], problems: list[str]) -> SalesforceSettin
         api_version=env.get("SALESFORCE_API_VERSION", "62.0"),
         pubsub_address=_pubsub_address(env, problems),
         topics=_topics(env, problems),
+        publishes_order_status=_is_on(env, "TIEOUT_PUBLISH_ORDER_STATUS", problems),
     )
 
 
@@ -225,6 +227,13 @@ def _d365(env: Mapping[str, str], problems: list[str]) -> D365Settings | None:
         by_certificate=certificate is not None,
         certificate_thumbprint=env.get("D365_CERTIFICATE_THUMBPRINT", ""),
     )
+
+
+def _is_on(env: Mapping[str, str], name: str, problems: list[str]) -> bool:
+    given = env.get(name, "off")
+    if given not in ("on", "off"):
+        problems.append(f"{name} is {given!r}. Set it to on or off.")
+    return given == "on"
 
 
 @overload
