@@ -23,7 +23,7 @@ from wire.pubsub_api_pb2_grpc import PubSubStub
 MOST_EVENTS = 100
 """Events that may be on their way to us. The API takes no larger number in one request."""
 LARGEST_ANSWER_BYTES = 4 * 1024 * 1024
-SCHEMA_TIMEOUT_S = 30.0
+ANSWER_WITHIN_S = 30.0
 SCHEMAS_KEPT = 200
 
 _PREFIX = "sfdc.platform.eventbus.grpc."
@@ -71,13 +71,24 @@ class PubSubClient:
         """End everything that is under way, and close the connection."""
         self._channel.close()
 
+    def check_topic(self, access: Access, topic: str) -> None:
+        """Whether a channel is there and may be listened to: RequestRefused where not, with Salesforce's words."""
+        try:
+            told = self._stub.GetTopic(
+                pb.TopicRequest(topic_name=topic), metadata=_metadata(access), timeout=ANSWER_WITHIN_S
+            )
+        except grpc.RpcError as error:
+            raise self._told(error) from error
+        if not told.can_subscribe:
+            raise RequestRefused(f"Salesforce's Pub/Sub API does not let this user listen to {topic}.")
+
     def schema(self, access: Access, schema_id: str) -> EventSchema:
         """A schema, asked for once: what an id stands for never changes. Raises RecordError for one that cannot be used."""
         known = self._schemas.get(schema_id)
         if known is None:
             try:
                 told = self._stub.GetSchema(
-                    pb.SchemaRequest(schema_id=schema_id), metadata=_metadata(access), timeout=SCHEMA_TIMEOUT_S
+                    pb.SchemaRequest(schema_id=schema_id), metadata=_metadata(access), timeout=ANSWER_WITHIN_S
                 )
             except grpc.RpcError as error:
                 raise self._told(error) from error

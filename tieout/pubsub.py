@@ -21,6 +21,8 @@ from tieout.soql import is_id
 LARGEST_EVENT_BYTES = 1024 * 1024
 """The limit of the API."""
 LARGEST_SCHEMA_BYTES = 4 * 1024 * 1024
+LONGEST_BITMAP = 1000
+"""Characters: four fields each, and an object has 900 at most."""
 MOST_RECORDS = 1000
 """Records that one event may name; beyond it one run of the main job is quicker than to follow each."""
 
@@ -203,6 +205,8 @@ def _compounds(declared: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, tup
 def _bits(bitmap: str) -> tuple[int | None, list[int]]:
     place, separator, digits = bitmap.rpartition("-")
     try:
+        if len(bitmap) > LONGEST_BITMAP:
+            raise ValueError("it is too long")
         bits = int(digits, 16)
         parent = int(place) if separator else None
     except ValueError:
