@@ -31,6 +31,7 @@ PAUSE_AFTER_REFUSAL_S = 600.0
 """What was refused (a channel that is not there, a right that is missing) is changed by people."""
 LOOK_EVERY_S = 1.0
 LOOK_FOR_PLACE_S = 5.0
+STOP_WITHIN_S = 5.0
 LONGEST_ID = 128
 _PLACE = "pubsub"
 
@@ -87,10 +88,10 @@ class Listener:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and wait until nothing is under way; harmless when it has not begun."""
+        """End, and wait until nothing is under way, but not for a sign-in that hangs; harmless when it has not begun."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(STOP_WITHIN_S)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -178,8 +179,8 @@ class _Channel:
             self._subscription.end()
 
     def join(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join()
+        """Wait until it has ended, or is held up by somebody who does not answer."""
+        self._thread.join(STOP_WITHIN_S)
 
     def end_if_silent(self, silence_s: float) -> None:
         """End a stream from which nothing came for so long; it is opened anew."""
