@@ -16,6 +16,7 @@ from desk.links import Links
 from desk.settings import DeskSettings, EventSettings
 from resources.lake import Lake
 from resources.ledger import Ledger
+from resources.listening import listening
 from resources.secrets import with_secrets
 from tieout.contract import load_contracts
 from tieout.errors import ConfigurationError, TieoutError
@@ -52,16 +53,17 @@ def main() -> None:
                 settings.d365.url if settings.d365 else "",
             ),
         )
-        uvicorn.run(
-            create_app(desk, secret, events),
-            host="127.0.0.1",
-            port=asked.port,
-            # A proxy's word about who is calling is not taken: `Access` looks at the real peer.
-            proxy_headers=False,
-            server_header=False,
-            # Addresses hold ids and names of records; the decisions are in the ledger.
-            access_log=False,
-        )
+        with listening(settings, ledger, desk.contracts):
+            uvicorn.run(
+                create_app(desk, secret, events),
+                host="127.0.0.1",
+                port=asked.port,
+                # A proxy's word about who is calling is not taken: `Access` looks at the real peer.
+                proxy_headers=False,
+                server_header=False,
+                # Addresses hold ids and names of records; the decisions are in the ledger.
+                access_log=False,
+            )
 
 
 def kept_secret(path: Path) -> str:

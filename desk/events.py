@@ -48,13 +48,14 @@ def event_routes(ledger: Ledger, settings: EventSettings) -> list[Route]:
     ]
 
 
-def create_events_app(ledger: Ledger, settings: EventSettings) -> Starlette:
-    """The receiver alone."""
+def create_events_app(ledger: Ledger, settings: EventSettings | None) -> Starlette:
+    """The receiver alone; without a secret it takes no events over HTTP and says only that it lives."""
 
     async def healthz(_: Request) -> Response:
         return Response("ok", media_type="text/plain")
 
-    return Starlette(routes=[Route("/healthz", healthz), *event_routes(ledger, settings)])
+    receiving = [] if settings is None else event_routes(ledger, settings)
+    return Starlette(routes=[Route("/healthz", healthz), *receiving])
 
 
 class _Receiver:

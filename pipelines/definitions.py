@@ -19,7 +19,7 @@ from assets.reread import read_again
 from assets.salesforce import extraction_of as salesforce_extraction_of
 from assets.source_schema import source_schema
 from assets.writeback import writeback_of
-from pipelines.event_sensor import events_wait
+from pipelines.event_sensor import events_wait, sweep_wanted
 from pipelines.jobs import (
     backfill_sales_orders,
     bucket_sales_orders,
@@ -75,7 +75,7 @@ defs = dg.Definitions(
     asset_checks=[checks_of(table) for table in (*_salesforce, *_d365)],
     jobs=[main, full_reconciliation, backfill_sales_orders, bucket_sales_orders, reconcile_buckets, changed_records],
     schedules=[throughout_the_day, every_night],
-    sensors=[alerts_every_minute, alerts_after_a_run, alerts_after_a_failed_run, events_wait],
+    sensors=[alerts_every_minute, alerts_after_a_run, alerts_after_a_failed_run, events_wait, sweep_wanted],
     resources={
         "salesforce": SalesforceResource(),
         "d365": D365Resource(),

@@ -1,11 +1,11 @@
-"""What starts runs besides the schedules: events that wait. The sensor waits to be switched on in the UI, as the schedules do."""
+"""What starts runs besides the schedules: events that wait. The sensors wait to be switched on in the UI, as the schedules do."""
 
 import time
 from typing import Any
 
 import dagster as dg
 
-from pipelines.jobs import changed_records
+from pipelines.jobs import changed_records, full_reconciliation, main
 from resources.connections import LedgerResource
 
 PATIENCE_S = 4.0
@@ -35,7 +35,7 @@ def sensor_of(patience_s: float) -> dg.SensorDefinition:
         book, until = ledger.kept(), time.monotonic() + patience_s
         while True:
             span = book.events.waiting_span()
-            if span is not None and not _is_under_way(context.instance):
+            if span is not None and not _is_under_way(context.instance, changed_records.name):
                 oldest, newest = span
                 # A run that failed left both as they were: it is not started again before another event comes, and the schedule goes on.
                 return dg.RunRequest(run_key=f"{oldest}-{newest}", run_config=_CONFIG)
@@ -50,8 +50,25 @@ def sensor_of(patience_s: float) -> dg.SensorDefinition:
 _CONFIG: dict[str, Any] = {"resources": {"options": {"config": {}}}}
 
 
-def _is_under_way(instance: dg.DagsterInstance) -> bool:
-    return bool(instance.get_run_ids(dg.RunsFilter(job_name=changed_records.name, statuses=_UNDER_WAY), limit=1))
+def _is_under_way(instance: dg.DagsterInstance, *jobs: str) -> bool:
+    return any(instance.get_run_ids(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1) for job in jobs)
 
 
 events_wait = sensor_of(PATIENCE_S)
+
+
+@dg.sensor(
+    name="sweep_wanted",
+    job=main,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Starts the main job at once where events were lost, or do not tell which records changed.",
+)
+def sweep_wanted(context: dg.SensorEvaluationContext, ledger: LedgerResource) -> dg.RunRequest | dg.SkipReason:
+    wanted = ledger.kept().events.sweeps_wanted()
+    if not wanted:
+        return dg.SkipReason("No event was lost.")
+    if _is_under_way(context.instance, main.name, full_reconciliation.name):
+        return dg.SkipReason("The main job runs already.")
+    # As above: a run that failed is not started again for the same reasons.
+    return dg.RunRequest(run_key=f"sweep-{wanted[0].id}-{wanted[-1].id}", run_config=_CONFIG)

@@ -69,6 +69,7 @@ class SalesforceClient:
             settings, ca_bundle, sleep=sleep, budget=budget, wait_file=wait_file, read=read
         )
         self.url = settings.instance_url
+        self.publishes_order_status = settings.publishes_order_status
 
     def __enter__(self) -> "SalesforceClient":
         return self
@@ -201,6 +202,18 @@ class SalesforceClient:
         refused = sum(not result.ok for result in results)
         log.info("salesforce.updated", extra={"sobject": sobject, "records": len(results), "refused": refused})
         return results
+
+    def publish(self, event: str, message: Record) -> None:
+        """Publish one platform event. One whose answer is lost is published again: subscribers have to tell repeats anyway.
+
+        Raises RequestRefused where Salesforce does not take it; its answer holds an error that is none where it does.
+        """
+        body = json_body({name: api_value(value) for name, value in message.items()})
+        session = self._session
+        answer = session.asked(lambda: session.salesforce.restful(f"sobjects/{event}/", method="POST", data=body) or {})
+        if not answer.get("success"):
+            result = _result("", answer)
+            raise RequestRefused(f"Salesforce refused the event. {result.code}: {result.message}", code=result.code)
 
     def _unlocked(self, sobject: str, record: Record, result: RowResult) -> RowResult:
         while result.code == LOCKED and result.attempts < _TRIES_OF_LOCKED:

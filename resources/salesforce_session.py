@@ -6,6 +6,7 @@ updates by id, and query jobs, which change nothing.
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property, partial
@@ -57,6 +58,16 @@ _ADVICE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A session token, and whose it is: ids of organisation and user, of 18 characters."""
+
+    token: str = field(repr=False)
+    instance_url: str
+    organization_id: str
+    user_id: str
+
+
 class SalesforceSession:
     """One signed-in conversation with one Salesforce. It signs in at the first question."""
 
@@ -73,6 +84,7 @@ class SalesforceSession:
         self._settings = settings
         self._secret = HeldSecret(settings.secret, read or partial(read_secret, ca_bundle=ca_bundle))
         self._version_of_session = 0
+        self._identity = ""
         self.sleep = sleep
         self.transport = SalesforceTransport(
             settings.instance_url, ca_bundle, sleep=sleep, budget=budget, wait_file=wait_file
@@ -96,6 +108,16 @@ class SalesforceSession:
         )
         made._salesforce_login_partial = partial(self._sign_in)
         return made
+
+    def access(self) -> Access:
+        """A new session, for a protocol that the library does not speak. Raises what `asked` raises."""
+        token, _ = self.asked(self._sign_in)
+        *_, organization_id, user_id = ["", "", *self._identity.split("/")]
+        if not organization_id.startswith("00D") or not user_id.startswith("005"):
+            raise AuthenticationProblem(
+                f"Salesforce at {self._settings.instance_url} gave a token and did not say whose it is. Give the app the scope `api`."
+            )
+        return Access(token, self._settings.instance_url, organization_id, user_id)
 
     def asked(self, question: Callable[[], T]) -> T:
         """What `question()` gives, asked again while the trouble is a passing one.
@@ -161,6 +183,7 @@ class SalesforceSession:
         if "access_token" not in said:
             raise AuthenticationProblem(self._refusal_of_sign_in(said))
         self._version_of_session = self._secret.version
+        self._identity = str(said.get("id", ""))
         self.transport.logins_in_a_row += 1
         return str(said["access_token"]), self._settings.instance_url.split("://", 1)[1]
 

@@ -19,6 +19,7 @@ from tieout.contract import Contract
 from tieout.errors import TieoutError
 from tieout.flow import Flow
 from tieout.outcome import Outcome
+from tieout.salesforce_package.order_status import EVENT, event_message
 from tieout.writeback import RecordUpdate
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ def write_back(
         chunk = free[start : start + COLLECTION]
         answered = _collection(client, ledger, contract, chunk, run_id)
         results += answered
+        if client.publishes_order_status and contract.lines is not None:
+            _publish(client, contract, chunk, answered, companies)
         failures = [(companies.get(each.id, ""), not each.ok) for each in answered]
         for turned in ledger.flows.record(flow, failures, now):
             log.warning("writeback.breaker", extra=turned.fields)
@@ -92,6 +95,29 @@ def older_than_another_run(ledger: Ledger, contract: Contract, versions: Mapping
         if sweep is not None and compared is not None and (sweep.lake_version or 0) > compared:
             return f"run {sweep.run_id} has read {table.source} since; what is due is found by it"
     return ""
+
+
+def _publish(
+    client: SalesforceClient,
+    contract: Contract,
+    chunk: Sequence[RecordUpdate],
+    answered: Sequence[RowResult],
+    companies: Mapping[str, str],
+) -> None:
+    """Tell subscribers of the records that were written. An event is a hint: what goes wrong is logged, and the write-back goes on."""
+    published = 0
+    for update, result in zip(chunk, answered, strict=True):
+        if not result.ok:
+            continue
+        company = companies.get(update.salesforce_id, "")
+        try:
+            client.publish(EVENT, event_message(contract, update.salesforce_id, company, update.fields))
+        except TieoutError as problem:
+            # The next ones would meet the same: a right that is missing, a limit, a budget.
+            log.warning("writeback.not_published", extra={"key": update.salesforce_id, "problem": str(problem)})
+            break
+        published += 1
+    log.info("writeback.published", extra={"event": EVENT, "events": published})
 
 
 def _collection(

@@ -11,12 +11,18 @@ from tieout.errors import ConfigurationError
 from tieout.secret import Place, Secret, secret_from
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+TOPICS = ("/data/AccountChangeEvent", "/data/OpportunityChangeEvent", "/event/ERP_Order_Status__e")
+"""What is listened to where TIEOUT_SALESFORCE_TOPICS does not say otherwise."""
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @dataclass(frozen=True, slots=True)
 class SalesforceSettings:
-    """How Salesforce is reached: `secret` is the client secret, or with `username` the RSA key (PEM) of a JWT in that user's name."""
+    """How Salesforce is reached: `secret` is the client secret, or with `username` the RSA key (PEM) of a JWT in that user's name.
+
+    `pubsub_address` is that of its Pub/Sub API, `HOST:PORT` with TLS or `http://HOST:PORT` on this machine; empty: nobody listens. `topics` are
+    the channels that are listened to. `publishes_order_status`: whether each write-back of an order is told as a platform event, too.
+    """
 
     instance_url: str
     client_id: str
@@ -24,6 +30,9 @@ class SalesforceSettings:
     username: str = ""
     audience: str = "https://login.salesforce.com"
     api_version: str = "62.0"
+    pubsub_address: str = ""
+    topics: tuple[str, ...] = ()
+    publishes_order_status: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +177,39 @@ def _salesforce(env: Mapping[str, str], problems: list[str]) -> SalesforceSettin
         username=env.get("SALESFORCE_USERNAME", "") if key else "",
         audience=env.get("SALESFORCE_AUDIENCE", "https://login.salesforce.com"),
         api_version=env.get("SALESFORCE_API_VERSION", "62.0"),
+        pubsub_address=_pubsub_address(env, problems),
+        topics=_topics(env, problems),
+        publishes_order_status=_is_on(env, "TIEOUT_PUBLISH_ORDER_STATUS", problems),
     )
+
+
+def _pubsub_address(env: Mapping[str, str], problems: list[str]) -> str:
+    given = env.get("SALESFORCE_PUBSUB_ADDRESS", "").rstrip("/")
+    parts = urlsplit(given if "://" in given else f"//{given}")
+    try:
+        is_whole = bool(parts.hostname and parts.port)
+    except ValueError:
+        is_whole = False
+    if given and (not is_whole or parts.scheme not in {"", "http", "https"} or parts.path):
+        problems.append(
+            f"SALESFORCE_PUBSUB_ADDRESS is {given!r}. Write it as api.pubsub.salesforce.com:7443, or unset it to listen to no events."
+        )
+    elif parts.scheme == "http" and not is_loopback(given):
+        problems.append("SALESFORCE_PUBSUB_ADDRESS uses plain http, which is allowed for this machine only.")
+    return given.removeprefix("https://")
+
+
+def _topics(env: Mapping[str, str], problems: list[str]) -> tuple[str, ...]:
+    given = env.get("TIEOUT_SALESFORCE_TOPICS", ",".join(TOPICS))
+    topics = tuple(dict.fromkeys(each.strip() for each in given.split(",") if each.strip()))
+    if topics == ("none",):
+        return ()
+    for topic in topics:
+        if not topic.startswith(("/data/", "/event/")):
+            problems.append(
+                f"TIEOUT_SALESFORCE_TOPICS holds {topic!r}. Write channels such as {TOPICS[0]} with commas between, or none."
+            )
+    return topics
 
 
 def _d365(env: Mapping[str, str], problems: list[str]) -> D365Settings | None:
@@ -196,6 +237,13 @@ def _d365(env: Mapping[str, str], problems: list[str]) -> D365Settings | None:
         by_certificate=certificate is not None,
         certificate_thumbprint=env.get("D365_CERTIFICATE_THUMBPRINT", ""),
     )
+
+
+def _is_on(env: Mapping[str, str], name: str, problems: list[str]) -> bool:
+    given = env.get(name, "off")
+    if given not in ("on", "off"):
+        problems.append(f"{name} is {given!r}. Set it to on or off.")
+    return given == "on"
 
 
 @overload

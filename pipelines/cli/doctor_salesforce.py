@@ -1,14 +1,18 @@
 """What the doctor asks a Salesforce: it reads, describes, and changes nothing. What the answers mean is in `tieout/doctor/salesforce.py`."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
+from resources.listening import is_wanted
+from resources.pubsub import PubSubClient
 from resources.salesforce import SalesforceClient
+from resources.salesforce_session import SalesforceSession
 from tieout.contract import Contracts, check_against_salesforce
 from tieout.doctor import Finding, clock, salesforce
 from tieout.doctor.finding import fields, good
-from tieout.errors import AuthenticationProblem, RequestRefused
+from tieout.errors import AuthenticationProblem, RequestRefused, TieoutError
 from tieout.settings import Settings
 
 _REFUSALS = (RequestRefused, AuthenticationProblem)
@@ -25,6 +29,7 @@ def examine_salesforce(settings: Settings, contracts: Contracts) -> Iterator[Fin
         yield clock("Salesforce", apart_s)
         yield from _objects(client, contracts)
         yield from _permissions(client)
+        yield from _channels(settings)
         if client.quota is not None:
             yield salesforce.quota(client.quota.used, client.quota.allowed, settings.salesforce_reserve_percent)
 
@@ -53,6 +58,23 @@ def _permissions(client: SalesforceClient) -> Iterator[Finding]:
     granted = {name: client.system_permission(name) for name in salesforce.asked_permissions()}
     yield from salesforce.needed_permissions(granted)
     yield salesforce.powers(granted)
+
+
+def _channels(settings: Settings) -> Iterator[Finding]:
+    """Whether the channels of events that are to be listened to can be."""
+    if settings.salesforce is None or not is_wanted(settings):
+        return
+    with (
+        closing(SalesforceSession(settings.salesforce, settings.ca_bundle)) as session,
+        closing(PubSubClient(settings.salesforce.pubsub_address, settings.ca_bundle)) as client,
+    ):
+        access = session.access()
+        for topic in settings.salesforce.topics:
+            try:
+                client.check_topic(access, topic)
+                yield salesforce.channel(topic)
+            except TieoutError as problem:
+                yield salesforce.channel(topic, str(problem))
 
 
 def _described(client: SalesforceClient, sobject: str) -> dict[str, Any] | None:

@@ -107,7 +107,7 @@ def events(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3002,
 ) -> None:
-    """The receiver of events from D365 and Salesforce alone, until Ctrl-C; the desk has it, too, where TIEOUT_EVENTS_SECRET is set."""
+    """The receiver of events and the listener to Salesforce's channels, without the desk, until Ctrl-C; the desk has both, too."""
     from pipelines.cli.events import serve
 
     serve(host=host, port=port)

@@ -17,6 +17,7 @@ CLIENT_SECRET = "sandbox-secret"
 TENANT_ID = "11111111-2222-3333-4444-555555555555"
 
 PORTS = {"salesforce": (8210, 8211), "d365": (8220, 8221)}
+PUBSUB_PORT = 8212
 TITLES = {"salesforce": "Salesforce", "d365": "D365"}
 _READY_S = 60.0
 
@@ -51,18 +52,21 @@ def seed(home: Home, specification: str) -> bool:
 
 def start(home: Home, system: str, faults: Path | None = None) -> Service:
     """Start the sandbox of `system`, with the rules of faults in a file, and wait until it answers."""
-    port, tls_port = (processes.free_port(preferred) for preferred in PORTS[system])
+    wanted = PORTS[system] + ((PUBSUB_PORT,) if system == "salesforce" else ())
+    ports = tuple(map(processes.free_port, wanted))
     try:
-        return _start(home, system, port, tls_port, faults)
+        return _start(home, system, ports, faults)
     except SourceUnavailable:
-        if (processes.free_port(port), processes.free_port(tls_port)) == (port, tls_port):
+        if tuple(map(processes.free_port, ports)) == ports:
             raise
         # Somebody else took a port between the look and the start; with 0 the sandbox takes free ones itself.
-        return _start(home, system, 0, 0, faults)
+        return _start(home, system, (0,) * len(ports), faults)
 
 
-def _start(home: Home, system: str, port: int, tls_port: int, faults: Path | None) -> Service:
-    command = ["sandbox", system, "--state", str(home.sandbox), "--port", str(port), "--tls-port", str(tls_port)]
+def _start(home: Home, system: str, ports: tuple[int, ...], faults: Path | None) -> Service:
+    command = ["sandbox", system, "--state", str(home.sandbox)]
+    for option, port in zip(("--port", "--tls-port", "--pubsub-port"), ports, strict=False):
+        command += [option, str(port)]
     command += [] if faults is None else ["--faults", str(faults.absolute())]
     return processes.start(
         home,
@@ -88,6 +92,8 @@ def client_environment(services: Mapping[str, Service]) -> dict[str, str]:
             "SALESFORCE_CLIENT_ID": CLIENT_ID,
             "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET,
         }
+        if pubsub := services["salesforce"].details.get("pubsub"):
+            variables["SALESFORCE_PUBSUB_ADDRESS"] = pubsub
     if "d365" in services:
         d365 = services["d365"]
         variables |= {
@@ -117,5 +123,5 @@ def _ready(printed: str) -> tuple[str, Mapping[str, str]] | None:
         if line.startswith("{") and line.endswith("}"):
             said = json.loads(line)
             if said.get("ready"):
-                return said["url"], {"tls_url": said["tls_url"], "ca": said["ca"]}
+                return said["url"], {name: said[name] for name in ("tls_url", "ca", "pubsub") if name in said}
     return None

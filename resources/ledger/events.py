@@ -1,16 +1,19 @@
-"""Events received from the systems (business events, outbound messages), each of them once, until the records that they name were read."""
+"""Events received from the systems (business events, outbound messages, change events), each of them once, until the records that they name were read."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, select, text, update
+from sqlalchemy import Connection, Engine, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from resources.ledger.instants import utc_now
-from resources.ledger.tables import SCHEMA, event
+from resources.ledger.tables import SCHEMA, event, replay
 from tieout.events import Hint
+
+SWEEP = "sweep_wanted"
+"""Kind of the rows that name no record and ask for a run of the main job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,15 @@ class WaitingHint:
 
     id: int
     hint: Hint
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSweep:
+    """A run of the main job that is asked for, because events do not tell which records changed."""
+
+    id: int
+    reason: str
     received_at: datetime
 
 
@@ -51,19 +63,48 @@ class Events:
 
     def receive_hints(self, hints: Collection[Hint], at: datetime | None = None) -> int:
         """Keep hints, all or none; returns how many were not received before."""
-        return self._keep(
-            [
-                {
-                    "source": hint.source,
-                    "event_id": hint.event_id,
-                    "kind": hint.kind,
-                    "payload": hint.as_json(),
-                    "record_key": hint.key,
-                }
-                for hint in hints
-            ],
-            at or utc_now(),
+        return self._keep([_row(hint) for hint in hints], at or utc_now())
+
+    def receive_from(
+        self,
+        topic: str,
+        hints: Collection[Hint],
+        reasons: Mapping[str, str],
+        replay_id: bytes | None,
+        at: datetime | None = None,
+    ) -> int:
+        """Keep what came of a channel of Salesforce together with how far it was read, all or none; returns how many hints are new.
+
+        `reasons` (event id: why) ask for a run of the main job. Without a `replay_id` the place is forgotten: reading begins with what is newest.
+        """
+        now = at or utc_now()
+        asked = [
+            {"source": "salesforce", "event_id": event_id, "kind": SWEEP, "payload": {"reason": why}, "record_key": ""}
+            for event_id, why in reasons.items()
+        ]
+        with self._engine.begin() as connection:
+            new = _insert(connection, [_row(hint) for hint in hints], now)
+            _insert(connection, asked, now)
+            _go_on_behind(connection, topic, replay_id, now)
+        return new
+
+    def replay_id(self, topic: str) -> bytes | None:
+        """How far a channel of Salesforce was read; None where nobody knows."""
+        query = select(replay.c.replay_id).where(replay.c.source == "salesforce", replay.c.topic == topic)
+        with self._engine.connect() as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        return None if found is None else bytes(found)
+
+    def sweeps_wanted(self) -> list[WantedSweep]:
+        """Why runs of the main job are asked for that none has answered yet, oldest first."""
+        query = (
+            select(event.c.id, event.c.payload, event.c.received_at)
+            .where(event.c.handled_at.is_(None), event.c.kind == SWEEP, event.c.record_key == "")
+            .order_by(event.c.id)
         )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [WantedSweep(row.id, str(row.payload["reason"]), row.received_at) for row in rows]
 
     def handled(self, source: str, event_id: str, at: datetime | None = None) -> None:
         """Mark an event as done."""
@@ -118,18 +159,44 @@ class Events:
             return [Latency(**row) for row in rows]
 
     def _keep(self, rows: Sequence[Mapping[str, object]], at: datetime) -> int:
-        if not rows:
-            return 0
-        statement = insert(event).on_conflict_do_nothing().returning(event.c.id)
-        # One message may hold an event twice; all take their places in the same order, so that two messages cannot wait for each other.
-        kept = {(row["source"], row["event_id"]): dict(row) | {"received_at": at} for row in reversed(rows)}
         with self._engine.begin() as connection:
-            return len(connection.execute(statement, [kept[key] for key in sorted(kept)]).all())
+            return _insert(connection, rows, at)
 
     def _mark(self, *conditions: Any, at: datetime | None) -> int:
         statement = update(event).where(event.c.handled_at.is_(None), *conditions).values(handled_at=at or utc_now())
         with self._engine.begin() as connection:
             return connection.execute(statement).rowcount
+
+
+def _insert(connection: Connection, rows: Sequence[Mapping[str, object]], at: datetime) -> int:
+    if not rows:
+        return 0
+    statement = insert(event).on_conflict_do_nothing().returning(event.c.id)
+    # One message may hold an event twice; all take their places in the same order, so that two messages cannot wait for each other.
+    kept = {(row["source"], row["event_id"]): dict(row) | {"received_at": at} for row in reversed(rows)}
+    return len(connection.execute(statement, [kept[key] for key in sorted(kept)]).all())
+
+
+def _go_on_behind(connection: Connection, topic: str, replay_id: bytes | None, at: datetime) -> None:
+    if replay_id is None:
+        connection.execute(delete(replay).where(replay.c.source == "salesforce", replay.c.topic == topic))
+        return
+    place = {"replay_id": replay_id, "kept_at": at}
+    connection.execute(
+        insert(replay)
+        .values(source="salesforce", topic=topic, **place)
+        .on_conflict_do_update(index_elements=[replay.c.source, replay.c.topic], set_=place)
+    )
+
+
+def _row(hint: Hint) -> dict[str, object]:
+    return {
+        "source": hint.source,
+        "event_id": hint.event_id,
+        "kind": hint.kind,
+        "payload": hint.as_json(),
+        "record_key": hint.key,
+    }
 
 
 def _hint(row: Any) -> Hint:

@@ -1,6 +1,6 @@
 """The door to the ledger: one object with one room for each subject."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, func, select, text
@@ -66,6 +66,32 @@ class Ledger:
                 connection.execute(
                     text("select pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": f"tieout {name}"}
                 )
+                connection.commit()
+
+    @contextmanager
+    def if_alone(self, name: str) -> Iterator[Callable[[], bool] | None]:
+        """As `alone`, but nobody waits: None where somebody else is inside. Else a question: whether the place is still ours.
+
+        It is no longer where the connection broke, with whatever the database then raises.
+        """
+        name = f"tieout {name}"
+        with self._engine.connect() as connection:
+            taken = connection.execute(text("select pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name})
+            mine = bool(taken.scalar_one())
+            connection.commit()
+            if not mine:
+                yield None
+                return
+
+            def is_held() -> bool:
+                connection.execute(text("select 1"))
+                connection.commit()
+                return True
+
+            try:
+                yield is_held
+            finally:
+                connection.execute(text("select pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": name})
                 connection.commit()
 
     @contextmanager

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
     Table,
@@ -278,6 +279,16 @@ event = Table(
     Index("ix_event_waiting", "id", postgresql_where=text("handled_at is null")),
 )
 """Hints that a record has changed, each of them once. They are kept for a while after they were handled, to tell repeats."""
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("replay_id", LargeBinary, nullable=False, comment="as the system gave it"),
+    Column("kept_at", _INSTANT, nullable=False),
+)
+"""How far each channel of events was read: where reading goes on after it broke off. Written with the events up to there."""
 
 decision = Table(
     "decision",

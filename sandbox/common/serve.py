@@ -7,9 +7,10 @@ import contextlib
 import json
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -30,13 +31,25 @@ class Listening:
     ca: Path
 
 
-def serve(app: ASGIApp, host: str, port: int, tls_port: int, state_dir: Path, system: str) -> None:
+class Beside(Protocol):
+    """Something else that is served in the same event loop."""
+
+    async def start(self) -> Mapping[str, str]:
+        """Serve; returns what is added to the line that says that the sandbox is ready."""
+
+    async def stop(self) -> None:
+        """Stop serving."""
+
+
+def serve(
+    app: ASGIApp, host: str, port: int, tls_port: int, state_dir: Path, system: str, beside: Beside | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT; prints one JSON line on standard output when both ports accept connections.
 
     Port 0 takes a free port. An address that cannot be bound ends the process with one sentence. The application
     dates its answers itself, by its own clock (`DatedLayer`).
     """
-    serve_made(lambda _listening: app, host, port, tls_port, state_dir, system)
+    serve_made(lambda _listening: app, host, port, tls_port, state_dir, system, beside)
 
 
 def serve_made(
@@ -46,6 +59,7 @@ def serve_made(
     tls_port: int,
     state_dir: Path,
     system: str,
+    beside: Beside | None = None,
 ) -> None:
     """As `serve`, for an application that has to know its own addresses."""
     files = certificates(state_dir)
@@ -57,7 +71,7 @@ def serve_made(
     app = make_app(listening)
     plain = _Server(_config(app))
     tls = _Server(_config(app, str(files.certificate), str(files.key)))
-    asyncio.run(_run(plain, tls, sockets, listening, system))
+    asyncio.run(_run(plain, tls, sockets, listening, system, beside))
 
 
 def _config(app: ASGIApp, certificate: str | None = None, key: str | None = None) -> uvicorn.Config:
@@ -82,7 +96,12 @@ class _Server(uvicorn.Server):
 
 
 async def _run(
-    plain: _Server, tls: _Server, sockets: tuple[socket.socket, socket.socket], listening: Listening, system: str
+    plain: _Server,
+    tls: _Server,
+    sockets: tuple[socket.socket, socket.socket],
+    listening: Listening,
+    system: str,
+    beside: Beside | None,
 ) -> None:
     def stop() -> None:
         plain.should_exit = tls.should_exit = True
@@ -90,6 +109,7 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    more = {} if beside is None else await beside.start()
     serving = [
         asyncio.create_task(server.serve(sockets=[bound])) for server, bound in zip((plain, tls), sockets, strict=True)
     ]
@@ -98,10 +118,12 @@ async def _run(
     if plain.started and tls.started:
         ready = {
             "ready": True, "system": system, "url": listening.url, "tls_url": listening.tls_url,
-            "ca": str(listening.ca.resolve()),
+            "ca": str(listening.ca.resolve()), **more,
         }  # fmt: skip
         print(json.dumps(ready), flush=True)
     await asyncio.gather(*serving)
+    if beside is not None:
+        await beside.stop()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -23,9 +23,11 @@ from sandbox.common.recording import RecordingLayer
 from sandbox.common.serve import serve
 from sandbox.salesforce import oauth
 from sandbox.salesforce.errors import SalesforceError
+from sandbox.salesforce.event_routes import event_routes
 from sandbox.salesforce.org import Org, open_org
 from sandbox.salesforce.outbound_messages import OutboundMessages
 from sandbox.salesforce.protocol import Answer, json_answer
+from sandbox.salesforce.pubsub import PubSubServer, PubSubService
 from sandbox.salesforce.records import Records
 from sandbox.salesforce.rest import RestApi
 from sandbox.salesforce.sessions import Sessions
@@ -42,19 +44,20 @@ _BULK_1_IS_OFF = {"exceptionCode": "FeatureNotEnabled", "exceptionMessage": "Asy
 def main(arguments: argparse.Namespace) -> None:
     """Serves the org in `arguments.state` on `arguments.port` (http) and `arguments.tls_port` (TLS) until told to stop.
 
-    `arguments.faults` may be a file of rules to begin with.
+    The Pub/Sub API is on `arguments.pubsub_port`, a free port where there is none. `arguments.faults` may be a file of rules to begin with.
     """
     state_dir = Path(arguments.state)
     host = getattr(arguments, "host", None) or "127.0.0.1"
-    app = create_app(state_dir, getattr(arguments, "faults", None))
-    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM)
-
-
-def create_app(state_dir: Path, faults: Path | None = None) -> ASGIApp:
-    """The application over the state in `state_dir`, which is made when it is not there, with the rules in a file."""
     org = open_org(state_dir)
-    add_rules_of_file(org.faults, faults, SYSTEM)
+    add_rules_of_file(org.faults, getattr(arguments, "faults", None), SYSTEM)
     sessions = Sessions(org)
+    pubsub = PubSubServer(org, sessions, host, getattr(arguments, "pubsub_port", 0))
+    app = create_app(org, sessions, pubsub.service)
+    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM, pubsub)
+
+
+def create_app(org: Org, sessions: Sessions, pubsub: PubSubService) -> ASGIApp:
+    """The application over an org."""
     door = _Door(org, RestApi(org, sessions), sessions)
     routes = control_routes(
         SYSTEM, journal=org.journal, clock=org.clock, switches=org.switches,
@@ -62,7 +65,8 @@ def create_app(state_dir: Path, faults: Path | None = None) -> ASGIApp:
     )  # fmt: skip
     routes += fault_routes(org.faults)
     routes += _recycle_bin_routes(org)
-    routes += Announcer(state_dir / FILE_NAME, org.clock, OutboundMessages).routes()
+    routes += event_routes(org, pubsub)
+    routes += Announcer(org.state_dir / FILE_NAME, org.clock, OutboundMessages).routes()
     routes += [
         Route("/services/oauth2/token", door.token, methods=["POST"]),
         Route("/services/oauth2/revoke", door.revoke, methods=["GET", "POST"]),

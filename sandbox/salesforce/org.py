@@ -1,6 +1,6 @@
 """One running org: its records, clock, journal and switches, as every handler gets them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,8 @@ from sandbox.common.faults import Faults
 from sandbox.common.journal import EFFECT, Journal
 from sandbox.common.switches import Switches
 from sandbox.salesforce import stamps
+from sandbox.salesforce.change_events import Change, ChangeEvents
+from sandbox.salesforce.event_bus import EventBus
 from sandbox.salesforce.faults import FORMS, KINDS
 from sandbox.salesforce.late_rows import LateRows
 from sandbox.salesforce.schema import SObject
@@ -34,6 +36,10 @@ SWITCHES: Mapping[str, Any] = {
     "bulk_in_progress_polls": 1,
     "bulk_page_rows": 50_000,  # rows of a result page when the caller names no maxRecords
     "bulk_error": "",  # a text makes the next jobs fail with it
+    "change_events_of": ["Account", "Opportunity"],  # objects selected for change data capture
+    "event_retention_h": 72,  # hours that the event bus keeps events
+    "event_keep_alive_s": 270,  # seconds after which a subscription without events hears from the bus all the same
+    "event_silence": False,  # subscriptions hear nothing at all, not even that they live
     "locked_rows": {},  # id: how many more writes are refused with UNABLE_TO_LOCK_ROW
 }
 
@@ -50,6 +56,8 @@ class Org:
     credentials: Credentials
     faults: Faults
     late: LateRows
+    bus: EventBus
+    changes: ChangeEvents
 
     @property
     def objects(self) -> Mapping[str, SObject]:
@@ -90,8 +98,9 @@ class Org:
         used = self.store.connection.execute("SELECT coalesce(sum(calls), 0) FROM _usage WHERE hour > ?", (since,))
         return int(used.fetchone()[0])
 
-    def record_effects(self, request_id: str, effects: list[dict[str, Any]]) -> None:
-        """Writes effects into the journal, inside the transaction that made them."""
+    def record_effects(self, request_id: str, effects: list[dict[str, Any]], changes: Iterable[Change] = ()) -> None:
+        """Writes effects into the journal and changes onto the event bus, inside the transaction that made them."""
+        self.changes.publish(changes, self.objects)
         self.journal.record_many(
             [{"phase": EFFECT, "request_id": request_id, **effect} for effect in effects],
             connection=self.store.connection,
@@ -104,13 +113,17 @@ def open_org(state_dir: Path, credentials: Credentials | None = None) -> Org:
     path = state_dir / FILE_NAME
     store = Store(path, clock.now)
     journal = Journal(path, clock)
+    switches = Switches(SWITCHES)
+    bus = EventBus(store, clock, switches)
     return Org(
         state_dir=state_dir,
         store=store,
         clock=clock,
         journal=journal,
-        switches=Switches(SWITCHES),
+        switches=switches,
         credentials=credentials or Credentials.from_environment(),
         faults=Faults(journal, FORMS, KINDS, in_transaction=lambda: store.connection.in_transaction),
         late=LateRows(store.connection, clock),
+        bus=bus,
+        changes=ChangeEvents(bus, clock, switches),
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.salesforce import stamps
+from sandbox.salesforce import platform_events, stamps
 from sandbox.salesforce.describe import known_object, metadata
 from sandbox.salesforce.errors import SalesforceError, bad_request, entity_is_deleted, not_found
 from sandbox.salesforce.faults import struck_rows
@@ -20,6 +20,10 @@ HISTORY = timedelta(days=30)
 
 
 def create(org: Org, call: Call, name: str) -> Answer:
+    event = platform_events.known(name)
+    if event is not None:
+        _meet_faults(org, call)
+        return platform_events.published(org, call, event)
     sobject = known_object(org, name)
     _meet_faults(org, call)
     created = Records(org, call.request_id).create(sobject, call.json_object())

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox.salesforce.catalogue import BY_PREFIX, CATALOGUE, USER_ID
+from sandbox.salesforce.change_events import Change
 from sandbox.salesforce.errors import SalesforceError, entity_is_deleted, not_found, refused
 from sandbox.salesforce.faults import unable_to_lock
 from sandbox.salesforce.field_values import checked_values, ids_by_external_id
@@ -15,6 +16,7 @@ from sandbox.salesforce.schema import Field, SObject
 from sandbox.salesforce.store import stored_value
 
 Row = dict[str, Any]
+_STAMPED = frozenset({"LastModifiedDate"})
 
 
 class SeveralMatches(Exception):
@@ -33,21 +35,24 @@ class Records:
         self.store = org.store
         self._request_id = request_id
         self._effects: list[dict[str, Any]] = []
+        self._changes: list[Change] = []
         self._depth = 0
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """All or nothing; parts can be nested. The outermost one journals what took effect."""
-        before = len(self._effects)
+        before, changed_before = len(self._effects), len(self._changes)
         self._depth += 1
         try:
             with self.store.transaction():
                 yield
                 if self._depth == 1:
-                    self.org.record_effects(self._request_id, self._effects)
+                    self.org.record_effects(self._request_id, self._effects, self._changes)
                     self._effects.clear()
+                    self._changes.clear()
         except BaseException:
             del self._effects[before:]
+            del self._changes[changed_before:]
             raise
         finally:
             self._depth -= 1
@@ -114,7 +119,7 @@ class Records:
             self._check_unique(sobject, changes, str(old["Id"]))
             changes |= self._stamps(creating=False)
             self._set(sobject, str(old["Id"]), changes)
-            self._effect("updated", sobject, old | changes, {name: changes[name] for name in given})
+            self._effect("updated", sobject, old | changes, {name: changes[name] for name in given}, old)
             self._follow(sobject, old | changes)
         return str(old["Id"])
 
@@ -198,7 +203,9 @@ class Records:
             self._set(
                 account, loser["Id"], {"IsDeleted": 1, "MasterRecordId": master["Id"]} | self._stamps(creating=False)
             )
-            self._set(account, master["Id"], self._stamps(creating=False))
+            stamped = self._stamps(creating=False)
+            self._set(account, master["Id"], stamped)
+            self._changes.append(Change("updated", account.name, master["Id"], master | stamped, _STAMPED))
             self._effect("merged", account, loser, {"MasterRecordId": master["Id"]})
 
     # -- rules -------------------------------------------------------------------------------------------------
@@ -234,8 +241,9 @@ class Records:
         opportunity = CATALOGUE["Opportunity"]
         parent = self.row(opportunity, str(row["OpportunityId"]))
         if parent is not None and changes:
-            self._set(opportunity, parent["Id"], changes | self._stamps(creating=False))
-            self._effect("recalculated", opportunity, parent, changes)
+            stamped = changes | self._stamps(creating=False)
+            self._set(opportunity, parent["Id"], stamped)
+            self._effect("recalculated", opportunity, parent | stamped, changes, parent)
 
     def _check_unique(self, sobject: SObject, values: Row, own_id: str | None) -> None:
         for field in CATALOGUE[sobject.name].fields:
@@ -267,7 +275,10 @@ class Records:
             f'UPDATE "{sobject.name}" SET {assignments} WHERE "Id" = ?', [*changes.values(), record_id]
         )
 
-    def _effect(self, effect: str, sobject: SObject, row: Row, values: Row) -> None:
+    def _effect(self, effect: str, sobject: SObject, row: Row, values: Row, old: Row | None = None) -> None:
+        # An update that changes no value moves the stamp all the same.
+        changed = {name for name, value in row.items() if old is not None and value != old.get(name)} | _STAMPED
+        self._changes.append(Change(effect, sobject.name, row["Id"], row, frozenset(changed)))
         self._effects.append({
             "effect": effect, "entity": sobject.name, "key": row["Id"], "company": row.get("ERP_Company__c"),
             "fields": list(values), "values": values,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sandbox.salesforce import describe, limits, query, record_routes, sobject_collections
 from sandbox.salesforce.bulk import BulkRoutes
 from sandbox.salesforce.catalogue import ORGANIZATION_ID, USER_ID
+from sandbox.salesforce.change_events import origin_of
 from sandbox.salesforce.composite import CompositeRoutes
 from sandbox.salesforce.errors import SalesforceError, bad_request, not_found, session_expired, unknown_exception
 from sandbox.salesforce.faults import LATE_ROWS, WRITES, asked_of_call
@@ -67,12 +68,15 @@ class RestApi:
         except Exception:
             _log.exception("%s %s", method, path)
             answer = error_answer(unknown_exception(request_id))
+        finally:
+            self._org.changes.origin = ""
         answer.headers["Sforce-Limit-Info"] = limits.usage_header(self._org, used_up=used_up)
         return answer
 
     def _counted(self, call: Call, admitted: bool | None) -> Answer:
         if not (self._sessions.is_live(call.headers.get("authorization", "")) if admitted is None else admitted):
             raise session_expired()
+        self._org.changes.origin = origin_of(call.version, _client_of(call))
         self._org.count_call()
         limits.refuse_beyond_limit(self._org, call)
         _check_media_type(call)
@@ -119,6 +123,12 @@ def version_root(_org: Org, call: Call) -> Answer:
 
 def _tooling_query(_org: Org, _call: Call) -> Answer:
     raise bad_request("INVALID_TYPE", "sObject type is not supported by the tooling API of this org")
+
+
+def _client_of(call: Call) -> str:
+    """What the caller calls itself: `Sforce-Call-Options: client=NAME`."""
+    options = (each.strip().partition("=") for each in call.headers.get("sforce-call-options", "").split(","))
+    return next((value for name, _, value in options if name.lower() == "client"), "")
 
 
 def _without_last_slash(path: str) -> str:

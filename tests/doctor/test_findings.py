@@ -92,3 +92,10 @@ def test_a_certificate_warns_a_month_before_it_ends(days: int, status: str) -> N
 
 def test_a_key_alone_tells_no_end() -> None:
     assert d365.certificate(None, AT).status is Status.OK
+
+
+def test_a_channel_that_cannot_be_listened_to_is_a_warning_because_the_schedule_finds_the_same() -> None:
+    assert salesforce.channel("/data/AccountChangeEvent").status == "ok"
+    refused = salesforce.channel("/data/AccountChangeEvent", "topic.not.found: The topic was not found.")
+    assert (refused.status, refused.found) == ("warn", "topic.not.found: The topic was not found.")
+    assert "TIEOUT_SALESFORCE_TOPICS" in refused.advice

@@ -18,11 +18,12 @@ from assets.writeback import newer_in_lake
 from desk.events import create_events_app
 from desk.settings import EventSettings
 from pipelines.definitions import defs
-from pipelines.event_sensor import sensor_of
+from pipelines.event_sensor import sensor_of, sweep_wanted
 from pipelines.launch import run_job
 from resources.connections import LedgerResource
 from resources.lake import Lake
 from resources.ledger import Ledger
+from resources.listening import listening
 from resources.workbench import Workbench, duckdb_connection
 from tests.pipeline.installation import Installation, Run
 from tests.pipeline.reading import CUSTOMERS, HEADERS, LINES, effects_of, materializations
@@ -136,6 +137,16 @@ def waiting_keys(book: Ledger) -> list[str]:
     return [each.hint.key for each in book.events.waiting_hints(1000)]
 
 
+@contextlib.contextmanager
+def listened_to(installation: Installation, book: Ledger, contracts: Contracts) -> Iterator[None]:
+    """While the channels of Salesforce are listened to, as the desk does it."""
+    with listening(Settings.from_environment(), book, contracts):
+        wait_for(
+            lambda: requests.get(f"{installation.salesforce.url}/_sandbox/events", timeout=30).json()["streams"] == 3
+        )
+        yield
+
+
 def ask_sensor(book: Ledger) -> dg.RunRequest | dg.SkipReason:
     with dg.DagsterInstance.get() as instance:
         context = dg.build_sensor_context(instance=instance, resources={"ledger": LedgerResource()})
@@ -184,6 +195,54 @@ def test_how_long_it_took_is_told_by_the_asset_and_by_the_view(
     assert latency.changed_at <= latency.seen_at < latency.sent_at < latency.confirmed_at
     assert followed.figures["slowest_s"].value == (latency.confirmed_at - latency.changed_at).total_seconds()
     assert opportunity in followed.figures["latency"].value
+
+
+def test_a_won_opportunity_becomes_one_order_by_change_data_capture_and_our_own_writes_do_not_come_back(
+    installation: Installation, book: Ledger, contracts: Contracts, open_ones: Opportunities
+) -> None:
+    opportunity, marker = open_ones.with_customer.pop(), open_ones.with_customer[0]
+    with listened_to(installation, book, contracts):
+        won(installation, opportunity)
+        wait_for(lambda: opportunity in waiting_keys(book))
+
+        followed = follow(installation)
+
+        installation.changed_in_salesforce("Opportunity", marker, PO_Number__c="PO-7")
+        wait_for(lambda: marker in waiting_keys(book))
+    assert followed.orders == Counter([opportunity])
+    [written] = effects_of(followed.salesforce, "Opportunity")
+    assert written["key"] == opportunity
+    # The write-back was an event on the same channel, before that of the marker.
+    assert waiting_keys(book) == [marker]
+    assert follow(installation).d365 == []
+
+
+def test_where_events_were_lost_the_sensor_starts_the_main_job_once(book: Ledger) -> None:
+    topic = "/data/AccountChangeEvent"
+    before = ask_for_sweep()
+    book.events.receive_from(topic, (), {"sensor-1": "the place is lost"}, None, A_MINUTE_AGO)
+    first, again = ask_for_sweep(), ask_for_sweep()
+    book.events.receive_from(topic, (), {"sensor-2": "the place is lost"}, None, A_MINUTE_AGO)
+    newer = ask_for_sweep()
+    with dg.DagsterInstance.get() as instance:
+        run = instance.create_run_for_job(defs.resolve_job_def("main"), status=dg.DagsterRunStatus.STARTED)
+        try:
+            meanwhile = ask_for_sweep()
+        finally:
+            instance.delete_run(run.run_id)
+
+    assert isinstance(before, dg.SkipReason)
+    assert isinstance(first, dg.RunRequest) and isinstance(again, dg.RunRequest) and isinstance(newer, dg.RunRequest)  # noqa: PT018
+    assert first.run_key == again.run_key != newer.run_key
+    assert isinstance(meanwhile, dg.SkipReason)
+    assert defs.resolve_sensor_def("sweep_wanted").job.name == "main"
+
+
+def ask_for_sweep() -> dg.RunRequest | dg.SkipReason:
+    with dg.DagsterInstance.get() as instance:
+        answer = sweep_wanted(dg.build_sensor_context(instance=instance, resources={"ledger": LedgerResource()}))
+    assert isinstance(answer, dg.RunRequest | dg.SkipReason)
+    return answer
 
 
 def test_repeats_and_disorder_make_no_second_order(
@@ -370,6 +429,7 @@ def test_where_every_event_is_lost_the_main_job_delivers(
     installation.salesforce.post("subscriptions", {"url": f"{receiver}/salesforce", "key": KEY, "gaps": 1})
     won(installation, opportunity)
     before = waiting_keys(book)
+    book.events.receive_from("/data/OpportunityChangeEvent", (), {"lost": "the place is lost"}, None, A_MINUTE_AGO)
     # Stamps and the systems' clocks are whole seconds: what changes in the second of a read is in flight for it.
     time.sleep(2)
 
@@ -381,5 +441,6 @@ def test_where_every_event_is_lost_the_main_job_delivers(
     assert latency.seen_by == "schedule"
     # What came before it began needs no run of its own any more.
     assert waiting_keys(book) == []
+    assert book.events.sweeps_wanted() == []
     with contextlib.closing(requests.get(f"{installation.salesforce.url}/_sandbox/subscriptions", timeout=30)) as told:
         assert told.json()["subscriptions"][0]["lost"] >= 1

@@ -29,6 +29,7 @@ class Sandbox:
     url: str
     tls_url: str
     ca: str
+    pubsub: str
     http: requests.Session = field(default_factory=requests.Session)
     token: str = ""
 
@@ -93,7 +94,7 @@ def start_sandbox(state: Path, environment: Mapping[str, str] | None = None) -> 
     )  # fmt: skip
     assert process.stdout is not None
     ready = json.loads(process.stdout.readline())
-    sandbox = Sandbox(process, ready["url"], ready["tls_url"], ready["ca"])
+    sandbox = Sandbox(process, ready["url"], ready["tls_url"], ready["ca"], ready["pubsub"])
     sandbox.http.trust_env = False
     sandbox.log_in()
     return sandbox

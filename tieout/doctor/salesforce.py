@@ -144,6 +144,15 @@ def view_all(seen: Mapping[str, int], there: Mapping[str, int] | None) -> Findin
     return good(what, f"as many records as the organisation counts, of {', '.join(sorted(seen.keys() & there.keys()))}")
 
 
+def channel(topic: str, problem: str = "") -> Finding:
+    """A channel of events that is to be listened to; `problem` says why it cannot be. Runs work without: the schedule finds the same."""
+    what = f"Salesforce events {topic}"
+    if not problem:
+        return good(what, "can be listened to")
+    advice = "Select the object for change data capture, or deploy the event and let the user read it; or take it out of TIEOUT_SALESFORCE_TOPICS."
+    return Finding(what, Status.WARN, problem, advice)
+
+
 def quota(used: int, allowed: int, reserve_percent: int) -> Finding:
     """API calls of the organisation in 24 hours. A run stops when less than the reserve is left."""
     what = "Salesforce API calls of 24 hours"

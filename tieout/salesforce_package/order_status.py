@@ -1,5 +1,7 @@
 """The platform event that tells subscribers in Salesforce of an order's number, status and amount, as they are in D365."""
 
+from collections.abc import Mapping
+
 from tieout.contract import Contract, Contracts, written_columns
 from tieout.salesforce_package.fields import COMPANY_LENGTH, LONGEST_TEXT, CustomField, custom_fields
 from tieout.salesforce_package.metadata_xml import Element
@@ -31,6 +33,15 @@ def event_fields(contracts: Contracts) -> list[CustomField]:
     """
     orders = next((each for each in contracts.values() if each.lines is not None), None)
     return _fields(contracts, orders) if orders is not None else []
+
+
+def event_message(
+    contract: Contract, salesforce_id: str, company: str, changed: Mapping[str, object]
+) -> dict[str, object]:
+    """What one event tells: the record, its company, and of the fields that were written back those that have changed."""
+    told = {name: changed[name] for name in written_columns(contract.table("salesforce")) if name in changed}
+    where = {contract.link.company: company} if contract.link.company and company else {}
+    return {RECORD_ID: salesforce_id, **where, **told}
 
 
 def _fields(contracts: Contracts, orders: Contract) -> list[CustomField]:
