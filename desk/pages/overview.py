@@ -12,6 +12,7 @@ from desk.tie_out_figures import bridge_steps, tie_out, trend
 from resources.ledger.break_queries import BreakFilter
 
 _WAITING = BreakFilter("waiting")
+_MOST_ALERTS = 100
 
 
 def overview(request: Request) -> Response:
@@ -33,6 +34,7 @@ def overview(request: Request) -> Response:
             "open_breaks": sum(cause.breaks for cause in causes),
             "waiting": queries.count(_WAITING),
             "ages": queries.ages_by_cause(),
+            "alerts": desk.ledger.alerts.list(limit=_MOST_ALERTS),
             "points": trend(desk.lake),
             "deliveries": {entity: desk.ledger.deliveries.counts(entity) for entity in ("customer", "sales_order")},
             "flows": [row for row in desk.ledger.flows.all() if row.paused or row.breaker.state != "closed"],

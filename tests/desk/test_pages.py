@@ -8,6 +8,8 @@ from decimal import Decimal
 import openpyxl
 import pytest
 
+from resources.alerting import look
+from tests.alerts.samples import a_file, a_rule, a_run
 from tests.desk.books import (
     FORMULA,
     LONG,
@@ -23,6 +25,7 @@ from tests.desk.books import (
 from tests.desk.refused import refused_order
 from tests.matching.parties import CONTOSO
 from tests.matching.test_matches_in_ledger import KINDS, NOW, a_proposal
+from tieout.alerting.facts import LastRun, RunFacts
 
 HOSTILE = {"script": SCRIPT, "formula": FORMULA, "right to left": RIGHT_TO_LEFT, "long": LONG}
 
@@ -45,6 +48,20 @@ def test_the_overview_has_the_tie_out_and_its_pictures(desk: Served) -> None:
         picture = desk.get(f"/charts/{name}.svg?company=usmf&currency=USD")
         assert picture.headers["content-type"].startswith("image/svg+xml"), name
         assert picture.text.startswith("<svg")
+
+
+def test_the_overview_shows_the_alerts_that_are_on_until_they_are_over(desk: Served) -> None:
+    def looked(run: LastRun) -> str:
+        look(desk.desk.ledger, a_file({"nightly_failed": a_rule(severity="critical")}), [], RunFacts(None, [run]), NOW)
+        return desk.get("/").text
+
+    shown, over = looked(a_run("full_reconciliation")), looked(a_run("full_reconciliation", succeeded=True))
+
+    assert "<h2>Alerts</h2>" in shown
+    assert "Nightly failed" in shown
+    assert "full_reconciliation" in shown
+    assert "critical" in shown
+    assert "<h2>Alerts</h2>" not in over
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
