@@ -1,0 +1,150 @@
+"""A D365 sandbox with its Dataverse table and its SharePoint list, and a ledger with a log of attempts."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from resources.ledger import Ledger
+from resources.ledger.attempts import AttemptResult, NewAttempt
+from resources.log_sinks import Sink
+from resources.log_sinks.dataverse import DataverseTable
+from resources.log_sinks.sharepoint import SharePointList
+from sandbox.common.credentials import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, DEFAULT_TENANT_ID
+from sandbox.graph.items import LIST_ID, SITE_ID
+from tests.conftest import PROJECT
+from tieout.log_sinks.settings import SINKS, SinkName, settings_of
+
+NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+EFFECT_OF: dict[SinkName, str] = {"dataverse": "new_integrationlog", "sharepoint": "listItem"}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The sandbox that holds both targets."""
+
+    url: str
+    environment: dict[str, str]
+    ca: Path
+
+    def post(self, route: str, body: Any = None) -> Any:
+        """Call one of the sandbox's own routes."""
+        answer = requests.post(f"{self.url}/_sandbox/{route}", json={} if body is None else body, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def fault(self, kind: str, path: str, **details: Any) -> None:
+        """What goes wrong with the next calls to `path`."""
+        self.post("faults", {"kind": kind, "path": path} | details)
+
+    def journal(self, **wanted: str) -> list[dict[str, Any]]:
+        """The entries of the journal."""
+        query = {"after": "0", "limit": "1000000", **wanted}
+        entries: list[dict[str, Any]] = requests.get(f"{self.url}/_sandbox/journal", params=query, timeout=60).json()[
+            "entries"
+        ]
+        return entries
+
+    def made(self, name: SinkName) -> Counter[str]:
+        """How often each row was made in a target: by its key."""
+        effects = self.journal(phase="effect", entity=EFFECT_OF[name], effect="created")
+        return Counter(each["key"] for each in effects)
+
+    def rows(self, name: SinkName) -> list[dict[str, Any]]:
+        """The rows of a target as its own API reads them, with the columns by their names there."""
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        if name == "dataverse":
+            answer = requests.get(f"{self.url}/api/data/v9.2/new_integrationlogs", headers=headers, timeout=30)
+            return list(answer.json()["value"])
+        url = f"{self.url}/v1.0/sites/{SITE_ID}/lists/{LIST_ID}/items?$expand=fields&$top=100000"
+        return [each["fields"] for each in requests.get(url, headers=headers, timeout=30).json()["value"]]
+
+    def token(self) -> str:
+        """A token for both APIs."""
+        form = {
+            "grant_type": "client_credentials",
+            "scope": f"{self.url}/.default",
+            "client_id": DEFAULT_CLIENT_ID,
+            "client_secret": DEFAULT_CLIENT_SECRET,
+        }
+        answer = requests.post(f"{self.url}/{DEFAULT_TENANT_ID}/oauth2/v2.0/token", data=form, timeout=30)
+        return str(answer.json()["access_token"])
+
+
+@pytest.fixture
+def targets(tmp_path: Path) -> Iterator[Targets]:
+    """A sandbox of this test's own: journals are append-only, and rows are counted in them."""
+    command = [sys.executable, "-m", "sandbox", "d365", "--state", str(tmp_path), "--port", "0", "--tls-port", "0"]
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    ready = json.loads(process.stdout.readline())
+    environment = {
+        "D365_TENANT_ID": DEFAULT_TENANT_ID,
+        "D365_CLIENT_ID": DEFAULT_CLIENT_ID,
+        "D365_CLIENT_SECRET": DEFAULT_CLIENT_SECRET,
+        "D365_AUTHORITY_URL": f"{ready['tls_url']}/{DEFAULT_TENANT_ID}",
+        "DATAVERSE_URL": ready["url"],
+        "SHAREPOINT_SITE_ID": SITE_ID,
+        "SHAREPOINT_LIST_ID": LIST_ID,
+        "SHAREPOINT_GRAPH_URL": ready["url"],
+    }
+    yield Targets(ready["url"], environment, Path(ready["ca"]))
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(params=SINKS)
+def name(request: pytest.FixtureRequest) -> SinkName:
+    """Either sink: what is promised of one is promised of both."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def open_sink(targets: Targets) -> Iterator[Callable[[SinkName], Sink]]:
+    """Opens sinks whose waits pass in the sandbox's clock, and not for real."""
+    opened: list[Sink] = []
+
+    def nap(seconds: float) -> None:
+        targets.post("clock", {"advance_s": seconds})
+
+    def make(name: SinkName, **changes: str) -> Sink:
+        settings = settings_of(name, targets.environment | changes)
+        kind: Any = DataverseTable if name == "dataverse" else SharePointList
+        opened.append(kind(settings, ca_bundle=targets.ca, sleep=nap))
+        return opened[-1]
+
+    yield make
+    for sink in opened:
+        sink.close()
+
+
+@pytest.fixture
+def sink(open_sink: Callable[[SinkName], Sink], name: SinkName) -> Sink:
+    """The sink of this test."""
+    return open_sink(name)
+
+
+def attempts(
+    ledger: Ledger, count: int, *, reason: str = "", at: datetime = NOW, answered: bool = True, key: str = "0065g"
+) -> list[int]:
+    """Write attempts into the log, with their results where they are answered; returns their ids."""
+    new = [
+        NewAttempt("sales_order", "create", f"{key}{number:06d}", "to_d365", company="usmf", d365_key=f"T-{number}")
+        for number in range(count)
+    ]
+    ids = ledger.attempts.begin(new, "run", at)
+    if answered:
+        ledger.attempts.end(
+            [AttemptResult(each, "confirmed", "confirmed", 120, Decimal("0.333333"), 204, reason) for each in ids],
+            at + timedelta(seconds=1),
+        )
+    return ids
