@@ -163,10 +163,15 @@ open as (
 ),
 young as (
     select min(attempt.id) as id from {SCHEMA}.attempt, sink where attempt.id > sink.position and attempt.at >= :young
+),
+-- An old attempt that is there, and not the number before the first young one: that may be one whose transaction is still open.
+old as (
+    select max(attempt.id) as id from {SCHEMA}.attempt, sink, open, young
+    where attempt.id > sink.position and attempt.id < least(open.id, coalesce(young.id, open.id))
 )
 update {SCHEMA}.log_sink
-set position = greatest(log_sink.position, least(open.id, coalesce(young.id, open.id)) - 1)
-from open, young
+set position = coalesce(old.id, log_sink.position)
+from open, old
 where log_sink.id = :id
 returning log_sink.position, greatest(open.id - 1, log_sink.position)
 """)

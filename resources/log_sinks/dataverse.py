@@ -71,7 +71,7 @@ class DataverseTable:
         return table_problems(self._table, self._definition)
 
     def may_read(self) -> None:
-        """Raises AuthenticationProblem where rows of the table may not be read."""
+        """As of `Sink`."""
         self._calls.get(f"{self._entity_set()}?$top=1")
 
     def send(self, rows: Sequence[LogRow]) -> Iterator[Sent]:

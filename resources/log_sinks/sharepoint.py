@@ -73,6 +73,10 @@ class SharePointList:
             return ["There is no such list on the site (SHAREPOINT_SITE_ID, SHAREPOINT_LIST_ID)."]
         return list_problems(orjson.loads(body)["value"])
 
+    def may_read(self) -> None:
+        """As of `Sink`."""
+        self._calls.get(f"{self._path}/items?$top=1&$select=id")
+
     def send(self, rows: Sequence[LogRow]) -> Iterator[Sent]:
         """As of `Sink`."""
         for start in range(0, len(rows), PARTS_AT_ONCE):

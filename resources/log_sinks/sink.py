@@ -32,6 +32,9 @@ class Sink(Protocol):
     def problems(self) -> list[str]:
         """What is not right with the table or list; empty where the log fits. Reads only. Raises as `send`."""
 
+    def may_read(self) -> None:
+        """Read a row, if there is one. Raises AuthenticationProblem where that is not allowed."""
+
     def send(self, rows: Sequence[LogRow]) -> Iterator[Sent]:
         """Send, and tell what is known to be there as it becomes known.
 

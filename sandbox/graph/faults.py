@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.common import fault_rules as of
 from sandbox.common.fault_rules import Kind, Parameter
 
-THROTTLE_ITEM, LOSE_ITEM = "throttle_item", "lose_item"
+THROTTLE_ITEM, LOSE_ITEM, REFUSE_ITEM = "throttle_item", "lose_item", "refuse_item"
 
 KINDS = (
     Kind(
@@ -14,4 +14,5 @@ KINDS = (
         {"retry_after_s": Parameter(of.SECONDS_OR_NULL, 1)},
     ),
     Kind(LOSE_ITEM, "does a part of a Graph batch and answers 504 in its place; strikes per part that holds the text"),
+    Kind(REFUSE_ITEM, "refuses a part of a Graph batch for no reason of its own; strikes per part that holds the text"),
 )

@@ -24,7 +24,7 @@ from sandbox.common.faults import Faults, asked_of
 from sandbox.common.journal import EFFECT, Journal
 from sandbox.common.switches import Switches
 from sandbox.d365.store import Store
-from sandbox.graph.faults import LOSE_ITEM, THROTTLE_ITEM
+from sandbox.graph.faults import LOSE_ITEM, REFUSE_ITEM, THROTTLE_ITEM
 from sandbox.graph.items import FIELDS, KEY, LIST_ID, SITE_ID, ItemRefusedError, Items, checked
 
 ROOT = "/v1.0"
@@ -134,9 +134,11 @@ class Graph:
         def suits(rule: Rule) -> bool:
             return rule.holds in text
 
-        rule = self._faults.strike((THROTTLE_ITEM, LOSE_ITEM), asked_of(request.scope), suits)
+        rule = self._faults.strike((THROTTLE_ITEM, REFUSE_ITEM, LOSE_ITEM), asked_of(request.scope), suits)
         if rule is not None and rule.kind == THROTTLE_ITEM:
             return _throttled(rule["retry_after_s"])
+        if rule is not None and rule.kind == REFUSE_ITEM:
+            return _error("generalException", "General exception while processing")
         answer = self._part(asked, request.state.request_id)
         return answer if rule is None else _error("UnknownError", "", 504)
 

@@ -1,11 +1,12 @@
 """A D365 sandbox with its Dataverse table and its SharePoint list, and a ledger with a log of attempts."""
 
+import itertools
 import json
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +25,7 @@ from sandbox.graph.items import LIST_ID, SITE_ID
 from tests.conftest import PROJECT
 from tieout.log_sinks.settings import SINKS, SinkName, settings_of
 
-NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+FIRST_DAY = datetime(2025, 1, 1, 15, 0, tzinfo=UTC)
 EFFECT_OF: dict[SinkName, str] = {"dataverse": "new_integrationlog", "sharepoint": "listItem"}
 
 
@@ -35,6 +36,7 @@ class Targets:
     url: str
     environment: dict[str, str]
     ca: Path
+    begin: int = 0
 
     def post(self, route: str, body: Any = None) -> Any:
         """Call one of the sandbox's own routes."""
@@ -46,9 +48,13 @@ class Targets:
         """What goes wrong with the next calls to `path`."""
         self.post("faults", {"kind": kind, "path": path} | details)
 
+    def forget_faults(self) -> None:
+        """Nothing goes wrong any more."""
+        requests.delete(f"{self.url}/_sandbox/faults", timeout=30).raise_for_status()
+
     def journal(self, **wanted: str) -> list[dict[str, Any]]:
         """The entries of the journal."""
-        query = {"after": "0", "limit": "1000000", **wanted}
+        query = {"after": str(self.begin), "limit": "1000000", **wanted}
         entries: list[dict[str, Any]] = requests.get(f"{self.url}/_sandbox/journal", params=query, timeout=60).json()[
             "entries"
         ]
@@ -60,13 +66,19 @@ class Targets:
         return Counter(each["key"] for each in effects)
 
     def rows(self, name: SinkName) -> list[dict[str, Any]]:
-        """The rows of a target as its own API reads them, with the columns by their names there."""
+        """The rows of a target that were made in this test, as its own API reads them, with the columns by their names there."""
         headers = {"Authorization": f"Bearer {self.token()}"}
         if name == "dataverse":
-            answer = requests.get(f"{self.url}/api/data/v9.2/new_integrationlogs", headers=headers, timeout=30)
-            return list(answer.json()["value"])
-        url = f"{self.url}/v1.0/sites/{SITE_ID}/lists/{LIST_ID}/items?$expand=fields&$top=100000"
-        return [each["fields"] for each in requests.get(url, headers=headers, timeout=30).json()["value"]]
+            answer = requests.get(
+                f"{self.url}/api/data/v9.2/new_integrationlogs?$top=100000", headers=headers, timeout=30
+            )
+            rows, key = list(answer.json()["value"]), "new_logkey"
+        else:
+            url = f"{self.url}/v1.0/sites/{SITE_ID}/lists/{LIST_ID}/items?$expand=fields&$top=100000"
+            answer = requests.get(url, headers=headers, timeout=30)
+            rows, key = [each["fields"] for each in answer.json()["value"]], "LogKey"
+        made = self.made(name)
+        return [row for row in rows if row[key] in made]
 
     def token(self) -> str:
         """A token for both APIs."""
@@ -80,10 +92,11 @@ class Targets:
         return str(answer.json()["access_token"])
 
 
-@pytest.fixture
-def targets(tmp_path: Path) -> Iterator[Targets]:
-    """A sandbox of this test's own: journals are append-only, and rows are counted in them."""
-    command = [sys.executable, "-m", "sandbox", "d365", "--state", str(tmp_path), "--port", "0", "--tls-port", "0"]
+@pytest.fixture(scope="session")
+def sandbox_of_targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Targets]:
+    """One sandbox for the session."""
+    folder = tmp_path_factory.mktemp("targets")
+    command = [sys.executable, "-m", "sandbox", "d365", "--state", str(folder), "--port", "0", "--tls-port", "0"]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     ready = json.loads(process.stdout.readline())
@@ -100,6 +113,19 @@ def targets(tmp_path: Path) -> Iterator[Targets]:
     yield Targets(ready["url"], environment, Path(ready["ca"]))
     process.terminate()
     process.wait(20)
+
+
+@pytest.fixture
+def targets(sandbox_of_targets: Targets) -> Iterator[Targets]:
+    """The session's sandbox from where its journal is now; faults, switches, clock and what was asked lately are forgotten afterwards."""
+    nothing = {"phase": "no such phase"}  # the answer names the last entry that there is
+    url = sandbox_of_targets.url
+    begin = int(requests.get(f"{url}/_sandbox/journal", params=nothing, timeout=30).json()["next"])
+    yield replace(sandbox_of_targets, begin=begin)
+    requests.delete(f"{url}/_sandbox/faults", timeout=30)
+    defaults = requests.get(f"{url}/_sandbox/settings", timeout=30).json()
+    sandbox_of_targets.post("settings", dict.fromkeys(defaults))
+    sandbox_of_targets.post("clock", {"advance_s": 600})
 
 
 @pytest.fixture(params=SINKS)
@@ -133,18 +159,44 @@ def sink(open_sink: Callable[[SinkName], Sink], name: SinkName) -> Sink:
     return open_sink(name)
 
 
-def attempts(
-    ledger: Ledger, count: int, *, reason: str = "", at: datetime = NOW, answered: bool = True, key: str = "0065g"
-) -> list[int]:
-    """Write attempts into the log, with their results where they are answered; returns their ids."""
+_days = itertools.count(1)
+
+
+@dataclass
+class Log:
+    """A ledger whose log a test writes, at a time of the test's own: the same numbers of another day are other rows."""
+
+    ledger: Ledger
+    now: datetime
+
+    def attempts(self, count: int, *, reason: str = "", answered: bool = True, key: str = "0065g") -> list[int]:
+        """Write attempts, with their results where they are answered; returns their ids."""
+        ids = _begun(self.ledger, count, self.now, key)
+        if answered:
+            self.answer(ids, reason)
+        return ids
+
+    def answer(self, ids: list[int], reason: str = "") -> None:
+        """Write how these attempts ended."""
+        self.ledger.attempts.end(
+            [AttemptResult(each, "confirmed", "confirmed", 120, Decimal("0.333333"), 204, reason) for each in ids],
+            self.now + timedelta(seconds=1),
+        )
+
+    def clock(self) -> datetime:
+        """The instant of this test."""
+        return self.now
+
+
+@pytest.fixture
+def log(ledger: Ledger) -> Log:
+    """An empty log."""
+    return Log(ledger, FIRST_DAY + timedelta(days=next(_days)))
+
+
+def _begun(ledger: Ledger, count: int, at: datetime, key: str) -> list[int]:
     new = [
         NewAttempt("sales_order", "create", f"{key}{number:06d}", "to_d365", company="usmf", d365_key=f"T-{number}")
         for number in range(count)
     ]
-    ids = ledger.attempts.begin(new, "run", at)
-    if answered:
-        ledger.attempts.end(
-            [AttemptResult(each, "confirmed", "confirmed", 120, Decimal("0.333333"), 204, reason) for each in ids],
-            at + timedelta(seconds=1),
-        )
-    return ids
+    return ledger.attempts.begin(new, "run", at)
