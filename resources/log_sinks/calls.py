@@ -25,7 +25,8 @@ READ_TIMEOUT_S = 150.0
 """Dataverse itself ends an operation after two minutes."""
 PATIENCE_S = 60.0
 """A longer wait ends the pass; the next one comes when it is over."""
-TRIES = 6
+TRIES = 5
+"""Failures in a row that end a pass, within seconds: the next one comes a minute later."""
 MOST_WAITS = 20
 """How often in a row a target may ask to wait before the pass ends."""
 
@@ -139,7 +140,7 @@ class Calls:
     def pause(self, failures: int, wait_s: float | None) -> None:
         """Wait before another try: as long as the target says, which the gate does, else a little longer each time."""
         if wait_s is None:
-            self._sleep(0.5 * 2**failures)
+            self._sleep(0.125 * 2**failures)
         elif wait_s > PATIENCE_S:
             self._gate.close_for(wait_s)
             raise AskedToWait(f"{self.name} asks to be left alone for {wait_s:,.0f} seconds.", wait_s)
