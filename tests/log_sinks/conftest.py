@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -92,10 +93,9 @@ class Targets:
         return str(answer.json()["access_token"])
 
 
-@pytest.fixture(scope="session")
-def sandbox_of_targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Targets]:
-    """One sandbox for the session."""
-    folder = tmp_path_factory.mktemp("targets")
+@contextmanager
+def running_targets(folder: Path) -> Iterator[Targets]:
+    """A sandbox on an empty folder."""
     command = [sys.executable, "-m", "sandbox", "d365", "--state", str(folder), "--port", "0", "--tls-port", "0"]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -110,9 +110,18 @@ def sandbox_of_targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tar
         "SHAREPOINT_LIST_ID": LIST_ID,
         "SHAREPOINT_GRAPH_URL": ready["url"],
     }
-    yield Targets(ready["url"], environment, Path(ready["ca"]))
-    process.terminate()
-    process.wait(20)
+    try:
+        yield Targets(ready["url"], environment, Path(ready["ca"]))
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def sandbox_of_targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Targets]:
+    """One sandbox for the session."""
+    with running_targets(tmp_path_factory.mktemp("targets")) as running:
+        yield running
 
 
 @pytest.fixture
