@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import Connection, Engine, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from resources.ledger.tables import SCHEMA, log_sink, log_sink_row
@@ -65,7 +65,9 @@ class LogSinks:
         """Whether any row waits."""
         with self._engine.connect() as connection:
             return bool(
-                connection.execute(text(f"select exists (select 1 {_WAITING})"), _given(state, now)).scalar_one()
+                connection.execute(
+                    text(f"select exists (select 1 {_WAITING})"), _given(connection, state, now)
+                ).scalar_one()
             )
 
     def next_rows(self, state: SinkState, limit: int, now: datetime) -> list[LogRow]:
@@ -73,7 +75,7 @@ class LogSinks:
         names = ", ".join(f"log.{each.name}" for each in fields(LogRow))
         query = text(f"select {names} {_WAITING} order by log.attempt_id limit :limit")
         with self._engine.connect() as connection:
-            rows = connection.execute(query, {**_given(state, now), "limit": limit}).mappings()
+            rows = connection.execute(query, {**_given(connection, state, now), "limit": limit}).mappings()
             return [LogRow(**row) for row in rows]
 
     def waiting(self, state: SinkState, now: datetime) -> Waiting:
@@ -81,7 +83,7 @@ class LogSinks:
         first = f"select log.at {_WAITING} order by log.attempt_id limit {MOST_COUNTED}"
         with self._engine.connect() as connection:
             rows, oldest_at = connection.execute(
-                text(f"select count(*), min(at) from ({first}) as waiting"), _given(state, now)
+                text(f"select count(*), min(at) from ({first}) as waiting"), _given(connection, state, now)
             ).one()
             refused = connection.execute(
                 select(func.count()).where(log_sink_row.c.sink_id == state.id, log_sink_row.c.refused != "")
@@ -132,14 +134,16 @@ class LogSinks:
             connection.execute(update(log_sink).where(log_sink.c.id == state.id).values(**values))
 
 
-def _given(state: SinkState, now: datetime) -> dict[str, object]:
-    return {"id": state.id, "unanswered": now - UNANSWERED_AFTER}
+def _given(connection: Connection, state: SinkState, now: datetime) -> dict[str, object]:
+    """The position as it is now, and as a value: a subquery in its place would hide from Postgres how few rows are behind it."""
+    position = connection.execute(select(log_sink.c.position).where(log_sink.c.id == state.id)).scalar_one()
+    return {"id": state.id, "position": position, "unanswered": now - UNANSWERED_AFTER}
 
 
 # A result has a duration; without one the attempt is not answered.
 _WAITING = f"""
 from {SCHEMA}.integration_log as log
-where log.attempt_id > (select position from {SCHEMA}.log_sink where id = :id)
+where log.attempt_id > :position
     and (log.duration_ms is not null or log.at < :unanswered)
     and not exists (
         select 1 from {SCHEMA}.log_sink_row as done where done.sink_id = :id and done.attempt_id = log.attempt_id

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 MOST_ROWS = 50_000
 MOST_SECONDS = 600.0
 """After so much a pass ends, and the next one goes on: a first fill of millions does not hold a place among the runs for hours."""
+ADVANCE_EVERY = 2_000
+"""Rows after which the position is moved within a pass."""
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=30)
 """Between two passes that fail, twice as long each time."""
 
@@ -68,7 +70,7 @@ def _sent(
     ledger: Ledger, sink: Sink, state: SinkState, now: Callable[[], datetime], most_rows: int, until: float
 ) -> Iterator[int]:
     """How many rows the target has taken anew, as they are kept."""
-    is_examined, begun = False, 0
+    is_examined, begun, advance_at = False, 0, ADVANCE_EVERY
     while begun < most_rows and time.monotonic() < until:
         rows = ledger.log_sinks.next_rows(state, min(sink.rows_at_once, most_rows - begun), now())
         if not rows:
@@ -81,6 +83,10 @@ def _sent(
         begun += len(rows)
         for each in sink.send(rows):
             yield ledger.log_sinks.done(state, each.taken, each.refused, now())
+        if begun >= advance_at:
+            # Otherwise every question would walk over all that this pass has sent.
+            ledger.log_sinks.advance(state, now())
+            advance_at = begun + ADVANCE_EVERY
 
 
 def _next_at(state: SinkState, error: TieoutError, sent: int, at: datetime) -> datetime:
