@@ -12,7 +12,7 @@ PATIENCE_S = 4.0
 """Seconds that a tick looks for events. Dagster's daemon begins a tick every 5 seconds at most, so looking only once would cost 2.5 on average."""
 LOOK_EVERY_S = 0.2
 
-_UNDER_WAY = [
+UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -51,7 +51,7 @@ _CONFIG: dict[str, Any] = {"resources": {"options": {"config": {}}}}
 
 
 def _is_under_way(instance: dg.DagsterInstance, *jobs: str) -> bool:
-    return any(instance.get_run_ids(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1) for job in jobs)
+    return any(instance.get_run_ids(dg.RunsFilter(job_name=job, statuses=UNDER_WAY), limit=1) for job in jobs)
 
 
 events_wait = sensor_of(PATIENCE_S)

@@ -1,17 +1,20 @@
-"""The jobs: the whole way, the whole way with everything read again, the backfill of historical orders, the comparison in buckets, the records of events."""
+"""The jobs: the whole way, the whole way with everything read again, the backfill of historical orders, the comparison in buckets, the records of events, the log."""
 
 import dagster as dg
 
 from assets.backfill import BACKFILL_KEY
 from assets.buckets import BUCKETED_KEY, COMPARED_KEY
 from assets.events import CHANGED_RECORDS_KEY
+from assets.log_sinks import log_sink_key
 from pipelines.partitions import buckets, month_and_company
+from tieout.log_sinks.settings import SINKS, TITLES
 
 FLOW = "tieout/flow"
 _backfill = dg.AssetSelection.assets(BACKFILL_KEY)
 _bucketed, _compared = (dg.AssetSelection.assets(key) for key in (BUCKETED_KEY, COMPARED_KEY))
 _changed = dg.AssetSelection.assets(CHANGED_RECORDS_KEY)
-WHOLE_WAY = dg.AssetSelection.all() - _backfill - _bucketed - _compared - _changed
+_logs = dg.AssetSelection.assets(*(log_sink_key(name) for name in SINKS))
+WHOLE_WAY = dg.AssetSelection.all() - _backfill - _bucketed - _compared - _changed - _logs
 """Everything that a run of the main job makes."""
 
 main = dg.define_asset_job(
@@ -58,3 +61,14 @@ changed_records = dg.define_asset_job(
     description="The records of which events say that they changed, 200 at a time. The sensor starts it; without any event the main job finds the same.",
     tags={FLOW: "events"},
 )
+
+LOG_JOBS = {
+    name: dg.define_asset_job(
+        f"log_to_{name}",
+        selection=dg.AssetSelection.assets(log_sink_key(name)),
+        description=f"The integration log into {TITLES[name]}, from where it ended last. The sensor starts it when rows wait.",
+        tags={FLOW: f"log_{name}"},
+    )
+    for name in SINKS
+}
+"""A job for each sink: one that is down or slow holds up neither the other nor the main job."""

@@ -18,6 +18,7 @@ from resources.salesforce import SalesforceClient
 from tieout.budget import Budget
 from tieout.contract import Contracts, load_contracts
 from tieout.errors import ConfigurationError
+from tieout.log_sinks.settings import DataverseSettings, SharePointSettings, SinkName, settings_of
 from tieout.settings import Settings
 
 
@@ -156,6 +157,22 @@ class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         path = Settings.from_environment().home.joinpath(*parts)
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+class LogSinksResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The sinks of the log: DATAVERSE_… and SHAREPOINT_…; each is off where its variables are not set."""
+
+    def settings(self, name: SinkName) -> DataverseSettings | SharePointSettings | None:
+        """How one sink is reached; None where it is off."""
+        return settings_of(name)
+
+    def ca_bundle(self) -> Path | None:
+        """TIEOUT_CA_BUNDLE."""
+        return Settings.from_environment().ca_bundle
+
+    def home(self) -> Path:
+        """TIEOUT_HOME, where the processes keep how long they were asked to wait."""
+        return Settings.from_environment().home
 
 
 class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]

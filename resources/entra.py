@@ -1,4 +1,4 @@
-"""Signing in to Microsoft Entra as an application: a token for D365, by secret or by certificate."""
+"""Signing in to Microsoft Entra as an application: a token for D365, Dataverse or Graph, by secret or by certificate."""
 
 import re
 import threading
@@ -14,28 +14,28 @@ from resources.client_certificate import credential_of
 from resources.secrets import HeldSecret, ReadSecret, read_secret
 from resources.web_session import session_for
 from tieout.errors import AuthenticationProblem, ConfigurationError, SourceUnavailable
-from tieout.settings import D365Settings
+from tieout.settings import EntraApplication
 
 _MICROSOFT = (".microsoftonline.com", ".microsoftonline.us", ".partner.microsoftonline.cn", ".windows.net")
 _CODE = re.compile(r"AADSTS\d+")
 
 _ADVICE = {
-    "AADSTS7000215": "The secret is wrong. Put the secret's value (not its id) into D365_CLIENT_SECRET.",
-    "AADSTS7000222": "The secret has expired. Make a new one in Entra and put its value into D365_CLIENT_SECRET.",
-    "AADSTS700016": "The tenant has no such application. Check D365_CLIENT_ID and D365_TENANT_ID.",
-    "AADSTS90002": "There is no such tenant. Check D365_TENANT_ID.",
-    "AADSTS500011": "The tenant has no such environment. D365_URL must be its address to the letter, without a slash at the end.",
+    "AADSTS7000215": "The secret is wrong. Put the secret's value (not its id) into {names.client_secret}.",
+    "AADSTS7000222": "The secret has expired. Make a new one in Entra and put its value into {names.client_secret}.",
+    "AADSTS700016": "The tenant has no such application. Check {names.client_id} and {names.tenant_id}.",
+    "AADSTS90002": "There is no such tenant. Check {names.tenant_id}.",
+    "AADSTS500011": "The tenant has no such environment. {names.url} must be its address to the letter, without a slash at the end.",
     "AADSTS65001": "Nobody has consented to the application. Ask an administrator of the tenant.",
-    "AADSTS65005": "The environment is not a valid resource. D365_URL must be its address to the letter.",
-    "AADSTS700027": "The certificate is not accepted. Check D365_CERTIFICATE_FILE, D365_CERTIFICATE_THUMBPRINT and its registration.",
+    "AADSTS65005": "The environment is not a valid resource. {names.url} must be its address to the letter.",
+    "AADSTS700027": "The certificate is not accepted. Check {names.certificate_file}, {names.certificate_thumbprint} and its registration.",
 }
 
 
 class EntraSignIn:
-    """Tokens for one D365 environment, kept by msal until shortly before they end."""
+    """Tokens for one address, kept by msal until shortly before they end."""
 
     def __init__(
-        self, settings: D365Settings, ca_bundle: Path | None = None, *, read: ReadSecret | None = None
+        self, settings: EntraApplication, ca_bundle: Path | None = None, *, read: ReadSecret | None = None
     ) -> None:
         self._settings = settings
         self._host = urlsplit(settings.authority_url).hostname or settings.authority_url
@@ -59,7 +59,7 @@ class EntraSignIn:
         return str(answer["access_token"])
 
     def forget(self) -> None:
-        """Drop the kept tokens, because D365 refused one."""
+        """Drop the kept tokens, because one was refused."""
         with self._lock:
             if self._app is not None:
                 self._app.remove_tokens_for_client()
@@ -75,7 +75,7 @@ class EntraSignIn:
             answer: Mapping[str, object] = app.acquire_token_for_client(scopes=[f"{self._settings.url}/.default"])
         except requests.RequestException as error:
             raise SourceUnavailable(
-                f"Entra at {self._host} cannot be reached ({_kind_of(error)}). Check D365_AUTHORITY_URL and the network."
+                f"Entra at {self._host} cannot be reached ({_kind_of(error)}). Check {self._settings.variables.authority_url} and the network."
             ) from None
         return answer
 
@@ -88,7 +88,7 @@ class EntraSignIn:
 
         if urlsplit(self._settings.authority_url).scheme != "https":
             raise ConfigurationError(
-                f"D365_AUTHORITY_URL is {self._settings.authority_url!r}. Entra's library signs in over https only: use the TLS address."
+                f"{self._settings.variables.authority_url} is {self._settings.authority_url!r}. Entra's library signs in over https only: use the TLS address."
             )
         try:
             return msal.ConfidentialClientApplication(
@@ -102,7 +102,7 @@ class EntraSignIn:
         except ValueError as error:
             raise AuthenticationProblem(
                 f"Entra at {self._host} does not know the tenant of {self._settings.authority_url}. "
-                "Check D365_TENANT_ID and D365_AUTHORITY_URL."
+                f"Check {self._settings.variables.tenant_id} and {self._settings.variables.authority_url}."
             ) from error
 
     def _credential(self) -> str | dict[str, str]:
@@ -113,7 +113,8 @@ class EntraSignIn:
     def _refusal(self, answer: Mapping[str, object]) -> str:
         description = str(answer.get("error_description") or answer.get("error") or "no reason given")
         code = next(iter(_CODE.findall(description)), str(answer.get("error")))
-        advice = _ADVICE.get(code) or description.splitlines()[0]
+        known = _ADVICE.get(code)
+        advice = known.format(names=self._settings.variables) if known else description.splitlines()[0]
         return f"Entra at {self._host} refuses the sign-in of client {self._settings.client_id}: {code}. {advice}{self.secret.told()}"
 
 

@@ -30,11 +30,13 @@ class WaitGate:
         file: Path | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        patience_s: float = LONGEST_PATIENCE_S,
     ) -> None:
         self._system = system
         self._file = file
         self._sleep = sleep
         self._clock = clock
+        self._patience_s = patience_s
         self._lock = threading.Lock()
         self._not_before = 0.0
 
@@ -56,7 +58,7 @@ class WaitGate:
             left_s = due - self._clock()
             if left_s <= 0:
                 return
-            if left_s > LONGEST_PATIENCE_S:
+            if left_s > self._patience_s:
                 raise SourceUnavailable(
                     f"{self._system} asks to be left alone for {left_s / 60:.0f} minutes. Nothing is lost: run it again after that."
                 )

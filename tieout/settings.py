@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import overload
 from urllib.parse import urlsplit
@@ -36,8 +36,37 @@ class SalesforceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class D365Settings:
-    """How D365 is reached: `secret` is the client secret, or where `by_certificate` the private key, with or without its certificate.
+class ApplicationVariables:
+    """What the variables of one application in Entra are called, for reading them and for advice."""
+
+    url: str
+    tenant_id: str
+    client_id: str
+    client_secret: str
+    client_secret_file: str
+    certificate: str
+    certificate_file: str
+    certificate_thumbprint: str
+    authority_url: str
+
+
+D365_VARIABLES = ApplicationVariables(
+    "D365_URL",
+    "D365_TENANT_ID",
+    "D365_CLIENT_ID",
+    "D365_CLIENT_SECRET",
+    "D365_CLIENT_SECRET_FILE",
+    "D365_CERTIFICATE",
+    "D365_CERTIFICATE_FILE",
+    "D365_CERTIFICATE_THUMBPRINT",
+    "D365_AUTHORITY_URL",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EntraApplication:
+    """An application in Entra and the address that it signs in to: `secret` is the client secret, or where `by_certificate` the private key,
+    with or without its certificate.
 
     The thumbprint (SHA-1, hexadecimal) is needed for a key without its certificate only.
     """
@@ -49,6 +78,12 @@ class D365Settings:
     secret: Secret
     by_certificate: bool = False
     certificate_thumbprint: str = ""
+    variables: ApplicationVariables = field(default=D365_VARIABLES, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class D365Settings(EntraApplication):
+    """How D365 is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,23 +254,32 @@ def _d365(env: Mapping[str, str], problems: list[str]) -> D365Settings | None:
         if stray:
             problems.append(f"{stray[0]} is set, D365_URL is not. Set it, or unset {stray[0]} to use the sandbox.")
         return None
-    _check_url("D365_URL", url, problems)
-    _require(env, "D365_URL", ["D365_TENANT_ID", "D365_CLIENT_ID"], problems)
+    application = application_in(env, D365_VARIABLES, url, problems)
+    return D365Settings(**{each.name: getattr(application, each.name) for each in fields(application)})
+
+
+def application_in(
+    env: Mapping[str, str], names: ApplicationVariables, url: str, problems: list[str]
+) -> EntraApplication:
+    """The application that these variables describe, for the address `url`. What is missing or contradicts itself is added to `problems`."""
+    _check_url(names.url, url, problems)
+    _require(env, names.url, [names.tenant_id, names.client_id], problems)
     wrong_so_far = len(problems)
-    certificate = secret_from(env, "D365_CERTIFICATE", "D365_CERTIFICATE_FILE", problems)
-    secret = certificate or secret_from(env, "D365_CLIENT_SECRET", "D365_CLIENT_SECRET_FILE", problems)
+    certificate = secret_from(env, names.certificate, names.certificate_file, problems)
+    secret = certificate or secret_from(env, names.client_secret, names.client_secret_file, problems)
     if secret is None and len(problems) == wrong_so_far:
-        _require(env, "D365_URL", ["D365_CLIENT_SECRET"], problems)
-    tenant = env.get("D365_TENANT_ID", "")
-    return D365Settings(
+        _require(env, names.url, [names.client_secret], problems)
+    tenant = env.get(names.tenant_id, "")
+    return EntraApplication(
         # The audience of the token is this address to the letter: lower case, no slash at the end.
         url=url.rstrip("/").lower(),
         tenant_id=tenant,
-        client_id=env.get("D365_CLIENT_ID", ""),
-        authority_url=env.get("D365_AUTHORITY_URL", f"https://login.microsoftonline.com/{tenant}"),
-        secret=secret or Secret.given("D365_CLIENT_SECRET", ""),
+        client_id=env.get(names.client_id, ""),
+        authority_url=env.get(names.authority_url, f"https://login.microsoftonline.com/{tenant}"),
+        secret=secret or Secret.given(names.client_secret, ""),
         by_certificate=certificate is not None,
-        certificate_thumbprint=env.get("D365_CERTIFICATE_THUMBPRINT", ""),
+        certificate_thumbprint=env.get(names.certificate_thumbprint, ""),
+        variables=names,
     )
 
 
@@ -277,8 +321,7 @@ def _check_url(name: str, url: str, problems: list[str]) -> None:
 
 
 def _require(env: Mapping[str, str], given: str, names: list[str], problems: list[str]) -> None:
+    sandbox = " to use the sandbox" if given.startswith(("SALESFORCE_", "D365_")) else ""
     problems.extend(
-        f"{given} is set, {name} is not. Set it, or unset {given} to use the sandbox."
-        for name in names
-        if name not in env
+        f"{given} is set, {name} is not. Set it, or unset {given}{sandbox}." for name in names if name not in env
     )

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from pipelines.cli import output
 from pipelines.cli.doctor_d365 import examine_d365
+from pipelines.cli.doctor_logs import examine_log_sink
 from pipelines.cli.doctor_salesforce import examine_salesforce
 from pipelines.services.supervisor import embedded
 from resources.ledger import Ledger
@@ -13,6 +14,7 @@ from tieout.contract import load_contracts
 from tieout.doctor import Finding, Status
 from tieout.doctor.finding import good
 from tieout.errors import TieoutError
+from tieout.log_sinks.settings import SINKS, TITLES
 from tieout.settings import Settings
 
 _PACKAGES = ("dagster", "duckdb", "deltalake", "sqlalchemy")
@@ -46,6 +48,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield good("Contracts", f"{', '.join(contracts)} in {settings.contracts}")
     yield from _looked_at("Salesforce", lambda: examine_salesforce(settings, contracts))
     yield from _looked_at("D365", lambda: examine_d365(settings, contracts))
+    for name in SINKS:
+        yield from _looked_at(f"Log in {TITLES[name]}", lambda name=name: examine_log_sink(settings, name))  # type: ignore[misc]
 
 
 def _looked_at(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -11,8 +11,8 @@ from pipelines.services.home import Home
 from tieout.settings import PROJECT_ROOT
 
 # Two runs never touch one outside system, or write one table of the lake, at the same moment. Buckets have tables of their own; their pool
-# keeps the memory of one machine in bounds, and may be raised where there are several.
-POOLS = {"salesforce": 1, "d365": 1, "lake": 1, "buckets": 2}
+# keeps the memory of one machine in bounds, and may be raised where there are several. The sinks of the log wait for nobody.
+POOLS = {"salesforce": 1, "d365": 1, "lake": 1, "buckets": 2, "dataverse": 1, "sharepoint": 1}
 
 PROCESS_TAG = "tieout/process"
 

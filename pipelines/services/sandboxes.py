@@ -10,11 +10,16 @@ from pipelines.services import processes
 from pipelines.services.home import Home
 from pipelines.services.processes import Service
 from tieout.errors import ConfigurationError, SourceUnavailable
+from tieout.log_sinks.settings import wants_sandbox
 
 # Credentials of the sandboxes. They open nothing but processes on this machine that hold made-up or public data.
 CLIENT_ID = "tieout-sandbox"
 CLIENT_SECRET = "sandbox-secret"
 TENANT_ID = "11111111-2222-3333-4444-555555555555"
+
+# The list that the sandbox has.
+SITE_ID = "contoso.sharepoint.com,8f52f9ad-4f4f-4739-b682-7c0283207937,a8c8bd0a-4c3e-4d26-a1ff-1f6b0a5bd9d5"
+LIST_ID = "b57af081-936c-4803-a120-d94887b03864"
 
 PORTS = {"salesforce": (8210, 8211), "d365": (8220, 8221)}
 PUBSUB_PORT = 8212
@@ -104,9 +109,23 @@ def client_environment(services: Mapping[str, Service]) -> dict[str, str]:
             # msal refuses an authority without TLS.
             "D365_AUTHORITY_URL": f"{d365.details['tls_url']}/{TENANT_ID}",
         }
+        variables |= _log_sinks(d365.address)
     authorities = {service.details["ca"] for service in services.values()}
     if authorities:
         variables["TIEOUT_CA_BUNDLE"] = authorities.pop()
+    return variables
+
+
+def _log_sinks(address: str) -> dict[str, str]:
+    """The sinks of the log that are switched on with the word `sandbox`: both are in the D365 sandbox, and its application signs in."""
+    wanted = wants_sandbox(os.environ)
+    variables = {"DATAVERSE_URL": address} if "dataverse" in wanted else {}
+    if "sharepoint" in wanted:
+        variables |= {
+            "SHAREPOINT_SITE_ID": SITE_ID,
+            "SHAREPOINT_LIST_ID": LIST_ID,
+            "SHAREPOINT_GRAPH_URL": address,
+        }
     return variables
 
 

@@ -15,6 +15,7 @@ from resources.ledger.decisions import Decisions
 from resources.ledger.deliveries import Deliveries
 from resources.ledger.events import Events
 from resources.ledger.flows import Flows
+from resources.ledger.log_sinks import LogSinks
 from resources.ledger.matches import Matches
 from resources.ledger.periods import Periods
 from resources.ledger.schema import connect, upgrade
@@ -40,6 +41,7 @@ class Ledger:
         self.source_schemas = SourceSchemas(engine)
         self.alerts = Alerts(engine)
         self.alert_queries = AlertQueries(engine)
+        self.log_sinks = LogSinks(engine)
         self._engine = engine
 
     @classmethod

@@ -415,5 +415,31 @@ alert_notice = Table(
 )
 """What one sink knows of one alert."""
 
+log_sink = Table(
+    "log_sink",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("sink", Text, nullable=False),
+    Column("target", Text, nullable=False, comment="environment and table, or site and list"),
+    Column("position", BigInteger, nullable=False, server_default="0", comment="every attempt up to here is sent"),
+    Column("sent", BigInteger, nullable=False, server_default="0", comment="rows that the target has taken"),
+    Column("sent_at", _INSTANT, comment="when the target took a row last"),
+    Column("problem", Text, nullable=False, server_default="", comment="why the last pass broke off"),
+    Column("problem_since", _INSTANT),
+    Column("tries", Integer, nullable=False, server_default="0", comment="failed passes since the last good one"),
+    Column("not_before", _INSTANT, comment="no pass before this"),
+    Index("uq_log_sink", "sink", "target", unique=True),
+)
+"""How far one target of the log is."""
+
+log_sink_row = Table(
+    "log_sink_row",
+    metadata,
+    Column("sink_id", BigInteger, ForeignKey(log_sink.c.id), primary_key=True, autoincrement=False),
+    Column("attempt_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("refused", Text, nullable=False, server_default="", comment="why the target does not take the row"),
+)
+"""Attempts behind the position that are done: sent, or refused for what is in them. Refused ones stay."""
+
 APPEND_ONLY = (attempt, attempt_result, decision)
 """Tables in which a trigger refuses every UPDATE, DELETE and TRUNCATE."""

@@ -1,4 +1,7 @@
-"""The D365 sandbox as an application: OData under `/data`, Entra under the tenant, the test-only routes."""
+"""The D365 sandbox as an application: OData under `/data`, Entra under the tenant, the test-only routes.
+
+The same process and the same tenant have a Dataverse environment (`/api/data/v9.2`) and Graph (`/v1.0`), where a log may go.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,9 @@ from sandbox.d365.rules import CUT, REFUSE, Rulebook
 from sandbox.d365.service import Operation, Service
 from sandbox.d365.store import DEFAULT_COMPANY, Store
 from sandbox.d365.tokens import Tokens
+from sandbox.dataverse import service as dataverse
+from sandbox.graph import service as graph
+from sandbox.graph.faults import KINDS as GRAPH_KINDS
 
 SYSTEM = "d365"
 STATE_FILE = "d365.sqlite"
@@ -58,6 +64,8 @@ SWITCHES = {
     "token_lifetime_s": 0,
     "client_secret": "",
     "forbidden_sets": [],
+    **dataverse.SWITCHES,
+    **graph.SWITCHES,
 }
 """Behaviours that vary between environments or are not known of the real system, with their defaults."""
 CHOICES = {"long_text": (REFUSE, CUT), "next_link_scheme": ("", "http", "https")}
@@ -73,12 +81,18 @@ class D365:
         # In the same file, so that an effect and its entry are one transaction.
         self.journal = Journal(state_dir / STATE_FILE, self.clock)
         self.tokens = Tokens(state_dir / KEY_FILE, self.clock, credentials, urls)
-        self.faults = Faults(self.journal, FORMS, KINDS)
+        self.faults = Faults(self.journal, FORMS, (*KINDS, *GRAPH_KINDS))
         book = Rulebook(self.store, self.clock, self.switches)
         self._service = Service(book, self.journal, self.faults)
         self._entra = Entra(self.tokens, credentials, self.clock, self.switches, state_dir)
         self._posting = Posting(book, self.journal)
         self._renaming = Renaming(book, self.journal)
+        self._dataverse = dataverse.Dataverse(
+            self.store, self.journal, self.clock, self.switches, self._lets_request_in
+        )
+        self._graph = graph.Graph(
+            self.store, self.journal, self.clock, self.switches, self.faults, self._lets_request_in
+        )
         self._announcer = Announcer(state_dir / STATE_FILE, self.clock, BusinessEvents)
 
     def application(self) -> ASGIApp:
@@ -89,7 +103,7 @@ class D365:
                 journal=self.journal,
                 clock=self.clock,
                 switches=self.switches,
-                counts=self.store.counts,
+                counts=self._counts,
                 expire_tokens=self.tokens.expire_all,
             ),
             *fault_routes(self.faults),
@@ -98,6 +112,8 @@ class D365:
             *self._announcer.routes(),
             Route(ROOT, self._odata, methods=["GET"]),
             Route(f"{ROOT}/{{rest:path}}", self._odata, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
+            *self._dataverse.routes(),
+            *self._graph.routes(),
             *self._entra.routes(),
         ]
         faulty = self.faults.layer(
@@ -120,10 +136,17 @@ class D365:
             base=f"{request.url.scheme}://{request.headers.get('host', '')}",
             request_id=request.state.request_id,
         )
-        admitted = getattr(request.state, "admitted", None)
-        answer = self._answer(operation, self._lets_in(operation.headers) if admitted is None else admitted)
+        answer = self._answer(operation, self._lets_request_in(request))
         headers = {"OData-Version": "4.0", **answer.headers}
         return Response(answer.body, answer.status, headers)
+
+    def _counts(self) -> dict[str, int]:
+        logs = {"new_integrationlogs": self._dataverse.count(), "listItems": self._graph.count()}
+        return self.store.counts() | logs
+
+    def _lets_request_in(self, request: Request) -> bool:
+        admitted = getattr(request.state, "admitted", None)
+        return self._lets_in(request.headers) if admitted is None else bool(admitted)
 
     def _lets_in(self, headers: Mapping[str, str]) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")

@@ -49,7 +49,7 @@ def running(browser: Browser) -> Iterator[Running]:
     # A unix socket's path must stay below 107 bytes, which pytest's own folders can exceed.
     home = Path(tempfile.mkdtemp(prefix="tieout-ui-"))
     # Real tenants are nobody's test bed; and without its compiled bytecode Dagster takes seconds more for each process.
-    foreign = ("SALESFORCE_", "D365_", "TIEOUT_", "PYTHONDONTWRITEBYTECODE")
+    foreign = ("SALESFORCE_", "D365_", "DATAVERSE_", "SHAREPOINT_", "TIEOUT_", "PYTHONDONTWRITEBYTECODE")
     ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment = {**ours, "PYTHONPATH": str(PROJECT), "TIEOUT_HOME": str(home)}
     tieout = [sys.executable, "-W", "ignore", "-m", "pipelines"]
@@ -113,10 +113,12 @@ def test_a_delivery_says_in_a_sentence_what_it_did(see: Callable[[str], Page]) -
     expect(page.get_by_text("found already there").first).to_be_visible(timeout=PATIENCE_MS)
 
 
-def test_both_schedules_wait_to_be_switched_on_and_the_sensors_of_the_alerts_are(see: Callable[[str], Page]) -> None:
+def test_both_schedules_wait_to_be_switched_on_and_the_sensors_of_alerts_and_log_are(
+    see: Callable[[str], Page],
+) -> None:
     page = see("/automation")
 
-    sensors = ("alerts_every_minute", "alerts_after_a_run", "alerts_after_a_failed_run")
+    sensors = ("alerts_every_minute", "alerts_after_a_run", "alerts_after_a_failed_run", "log_rows_wait")
     for name in ("throughout_the_day", "every_night", *sensors):
         expect_text(page, name)
     # The switches arrive after the names.

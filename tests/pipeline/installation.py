@@ -30,7 +30,7 @@ from tieout.settings import Settings
 
 PAGE = 1000
 API = "services/data/v62.0"
-_OURS = ("TIEOUT_", "SALESFORCE_", "D365_", "DAGSTER_", "SANDBOX_")
+_OURS = ("TIEOUT_", "SALESFORCE_", "D365_", "DATAVERSE_", "SHAREPOINT_", "DAGSTER_", "SANDBOX_")
 
 
 @dataclass(frozen=True)

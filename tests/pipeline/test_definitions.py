@@ -50,6 +50,7 @@ MADE = {
 }
 BACKFILL = "backfill/sales_order"
 EVENTS = "events/changed_records"
+LOGS = {"integration_log/dataverse", "integration_log/sharepoint"}
 BUCKETS = {"buckets/sales_order", "buckets/sales_order_verdict"}
 
 # Loads the code location and tells which doors it opened meanwhile. Reading files is allowed, everything else is told; the null device
@@ -97,7 +98,7 @@ def loaded_alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 
 def test_loading_needs_no_environment_and_opens_nothing(loaded_alone: dict[str, object]) -> None:
     assert loaded_alone["opened"] == []
-    assert loaded_alone["assets"] == len(EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS})
+    assert loaded_alone["assets"] == len(EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS} | LOGS)
 
 
 def test_loading_does_not_pay_for_great_expectations_and_pandas(loaded_alone: dict[str, object]) -> None:
@@ -105,10 +106,10 @@ def test_loading_does_not_pay_for_great_expectations_and_pandas(loaded_alone: di
 
 
 def test_the_assets_are_those_of_the_picture(graph: AssetGraph) -> None:
-    assert names_of(graph) == EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS}
+    assert names_of(graph) == EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS} | LOGS
 
 
-@pytest.mark.parametrize("name", sorted(EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS}))
+@pytest.mark.parametrize("name", sorted(EXTRACTED | MADE | {BACKFILL} | BUCKETS | {EVENTS} | LOGS))
 def test_an_asset_says_what_it_is_and_whose(graph: AssetGraph, name: str) -> None:
     asset = graph.get(dg.AssetKey(name.split("/")))
 
@@ -139,7 +140,7 @@ def test_every_extracted_table_is_checked_and_every_delivery_for_doubts_that_las
         counts[check.asset_key.to_user_string()] = counts.get(check.asset_key.to_user_string(), 0) + 1
 
     deliveries = {"delivery/customer", "delivery/sales_order"}
-    assert set(counts) == EXTRACTED | deliveries | {"quality/source_schema"}
+    assert set(counts) == EXTRACTED | deliveries | {"quality/source_schema"} | LOGS
     assert all(counts[name] >= 4 for name in EXTRACTED)
     assert {counts[name] for name in deliveries} == {1}
     assert sum(counts.values()) > 100
@@ -172,11 +173,14 @@ def test_the_jobs_hold_the_whole_way_and_the_backfill_apart() -> None:
             "bucket_sales_orders",
             "reconcile_buckets",
             "changed_records",
+            "log_to_dataverse",
+            "log_to_sharepoint",
         )
     }
 
     assert selected["main"] == selected["full_reconciliation"] == EXTRACTED | MADE
     assert selected["backfill_sales_orders"] == {BACKFILL}
+    assert selected["log_to_dataverse"] | selected["log_to_sharepoint"] == LOGS
     assert selected["bucket_sales_orders"] | selected["reconcile_buckets"] == BUCKETS
 
 
