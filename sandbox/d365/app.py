@@ -29,6 +29,7 @@ from sandbox.common.switches import Switches
 from sandbox.d365.addressing import ROOT, Target, address_of
 from sandbox.d365.batch import answer_batch
 from sandbox.d365.business_events import BusinessEvents
+from sandbox.d365.data_management import ACTIONS, OUTCOMES, DataManagement
 from sandbox.d365.entra import Entra
 from sandbox.d365.errors import Answer, RequestRefusedError, unauthorized
 from sandbox.d365.faults import FORMS, KINDS
@@ -42,6 +43,7 @@ from sandbox.d365.tokens import Tokens
 SYSTEM = "d365"
 STATE_FILE = "d365.sqlite"
 KEY_FILE = "d365-token.key"
+PACKAGES = "d365-packages"
 DEFAULT_URLS = ("http://127.0.0.1:8220", "https://127.0.0.1:8221")
 
 SWITCHES = {
@@ -58,9 +60,13 @@ SWITCHES = {
     "token_lifetime_s": 0,
     "client_secret": "",
     "forbidden_sets": [],
+    "hidden_companies": [],
+    "package_progress": ["NotRun", "Executing"],
+    "package_outcome": OUTCOMES[0],
+    "package_url_lifetime_s": 3600,
 }
 """Behaviours that vary between environments or are not known of the real system, with their defaults."""
-CHOICES = {"long_text": (REFUSE, CUT), "next_link_scheme": ("", "http", "https")}
+CHOICES = {"long_text": (REFUSE, CUT), "next_link_scheme": ("", "http", "https"), "package_outcome": OUTCOMES}
 
 
 class D365:
@@ -79,6 +85,7 @@ class D365:
         self._entra = Entra(self.tokens, credentials, self.clock, self.switches, state_dir)
         self._posting = Posting(book, self.journal)
         self._renaming = Renaming(book, self.journal)
+        self._packages = DataManagement(book, self.journal, state_dir / PACKAGES)
         self._announcer = Announcer(state_dir / STATE_FILE, self.clock, BusinessEvents)
 
     def application(self) -> ASGIApp:
@@ -96,6 +103,8 @@ class D365:
             *self._posting.routes(),
             *self._renaming.routes(),
             *self._announcer.routes(),
+            *self._packages.routes(),
+            Route(f"{ACTIONS}{{action}}", self._package_action, methods=["POST"]),
             Route(ROOT, self._odata, methods=["GET"]),
             Route(f"{ROOT}/{{rest:path}}", self._odata, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
             *self._entra.routes(),
@@ -124,6 +133,18 @@ class D365:
         answer = self._answer(operation, self._lets_in(operation.headers) if admitted is None else admitted)
         headers = {"OData-Version": "4.0", **answer.headers}
         return Response(answer.body, answer.status, headers)
+
+    async def _package_action(self, request: Request) -> Response:
+        admitted = getattr(request.state, "admitted", None)
+        base = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        try:
+            if not (self._is_admitted(request.scope) if admitted is None else admitted):
+                raise unauthorized()
+            body, action = await request.body(), request.path_params["action"]
+            answer = self._packages.act(action, body, base, request.state.request_id)
+        except RequestRefusedError as refused:
+            answer = refused.answer
+        return Response(answer.body, answer.status, {"OData-Version": "4.0", **answer.headers})
 
     def _lets_in(self, headers: Mapping[str, str]) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")
