@@ -158,8 +158,8 @@ def read_what_is_open(
 ) -> Extracted | None:
     """Read the open orders, or their lines, and store them; closed ones keep the row that they had.
 
-    `None` where the table has to be read whole: it is no table of orders, was never read whole, not for longer than
-    TIEOUT_D365_FULL_READ_HOURS, or by other landing rules; D365 refuses the filter; or more has closed than is well asked for by key.
+    `None` where the table has to be read whole: it is no table of orders; it was not read whole within TIEOUT_D365_FULL_READ_HOURS, or by other
+    landing rules; the lake is older than the ledger; D365 refuses the filter; or more has closed than is well asked for by key.
     """
     since = _open_since(ledger, lake, table)
     if since is None:
@@ -199,6 +199,9 @@ def _open_since(ledger: Ledger, lake: Lake, table: Table) -> datetime | None:
     whole = ledger.watermarks.latest_whole("d365", table.name)
     if watermark is None or whole is None or datetime.now(UTC) - whole.started_at > timedelta(hours=hours):
         return None
+    newest = ledger.watermarks.latest_sweep("d365", table.name) or whole
+    if (lake.version(table.lake_key) or 0) < (newest.lake_version or 0):
+        return None  # a lake that was put back from a copy lacks what the ledger takes for read
     return watermark - OVERLAP
 
 

@@ -13,6 +13,7 @@ from pipelines.definitions import defs
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.ledger.watermarks import Sweep
+from resources.workbench import QUARANTINE
 from tests.pipeline.installation import Installation, environment_of
 from tieout.errors import ConfigurationError
 from tieout.settings import Settings
@@ -45,6 +46,7 @@ def projects(installation: Installation) -> str:
     with sqlite3.connect(installation.d365.file) as connection:
         strange = 'Müller; "Söhne",\r\nand \ttab 测试'
         given = "(dataAreaId, CustomerAccount, OrganizationName, CustomerGroupId, SalesCurrencyCode, CreditLimit)"
+        connection.execute(f"INSERT INTO CustomersV3 {given} VALUES ('demf', 'Q-1', 'Bad', '30', 'XXX', '0')")
         connection.execute(
             f"INSERT INTO CustomersV3 {given} VALUES ('demf', ' S-1', ?, '30', 'EUR', '0.1234567')", (strange,)
         )
@@ -87,8 +89,9 @@ def test_packages_and_odata_give_the_same_rows_field_by_field(
         expected, found = rows(by_odata, "d365", table), rows(by_packages, "d365", table)
         assert len(expected) > 5
         assert found == expected
-        waiting, kept = (rows(lake, "quarantine", f"d365_{table}") for lake in (by_packages, by_odata))
+        waiting, kept = (rows(lake, QUARANTINE, f"d365_{table}") for lake in (by_packages, by_odata))
         assert {key: row["rules"] for key, row in waiting.items()} == {key: row["rules"] for key, row in kept.items()}
+    assert rows(by_packages, QUARANTINE, "d365_customer").keys() == {"demf|q-1"}
     strange = rows(by_packages, "d365", "customer")["demf| s-1"]
     assert strange["OrganizationName"] == 'Müller; "Söhne",\r\nand \ttab 测试'
 
