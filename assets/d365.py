@@ -83,7 +83,7 @@ def extraction_of(table: Table) -> dg.AssetsDefinition:
         with d365.client() as client, ledger.opened() as book:
             outside = (client, lake.lake(), book, contracts.contracts(), table, home)
             done = (None if options.full else read_what_is_open(*outside, run_id=context.run_id)) or read_whole(
-                *outside, run_id=context.run_id
+                *outside, run_id=context.run_id, nightly=options.full
             )
             return told(table, done.stored, done.read, api_calls=client.api_calls, proof=done.proof)
 
@@ -99,12 +99,17 @@ def read_whole(
     home: HomeResource,
     *,
     run_id: str,
+    nightly: bool = False,
 ) -> Extracted:
-    """Read a table over all companies and store it. A company that had rows and shows none makes the read incomplete."""
+    """Read a table over all companies and store it. A company that had rows and shows none makes the read incomplete.
+
+    Data packages are for what is read whole seldom: at night, or of orders. What every run reads whole would wait for them every time.
+    """
+    seldom = nightly or can_be_read_open(table)
     companies = _companies(client, lake, contracts)
     with landing_zone(home.folder("landing")) as folder:
         try:
-            made, by_package = _all_rows(client, table, folder)
+            made, by_package = _all_rows(client, table, folder, packages=seldom)
         except RequestRefused as refusal:
             raise _explained(refusal, client, contracts) from refusal
         read = Read(made.pages, "full", made.complete, made.problem)
@@ -125,13 +130,13 @@ def read_whole(
     )
 
 
-def _all_rows(client: D365Client, table: Table, folder: Path) -> tuple[TableRead, str]:
+def _all_rows(client: D365Client, table: Table, folder: Path, *, packages: bool) -> tuple[TableRead, str]:
     """All rows of a table, and what came of the packages where there is an export project for it.
 
     A package that fails or is not proven complete is no reason to be without the table: it is read by OData then.
     """
     settings = Settings.from_environment()
-    project = settings.d365_export_projects.get(table.name)
+    project = settings.d365_export_projects.get(table.name) if packages else None
     if project is None:
         return client.pages(table, folder / "pages"), ""
     try:

@@ -25,7 +25,8 @@ from tieout.settings import is_loopback
 
 log = logging.getLogger(__name__)
 
-LONGEST_EXPORT_S = 3600.0
+LONGEST_EXPORT_S = 1800.0
+"""How long the executions of one table may take together: a run has two hours for everything."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
 _DOWNLOAD_TRIES = 3
 _CHUNK_BYTES = 1024 * 1024
@@ -42,12 +43,14 @@ class PackageExports:
         self._client = client
         self._ca_bundle = ca_bundle
         self._sleep = sleep
+        self._waited_s = 0.0
 
     def pages(self, table: Table, project: str, companies: Sequence[str], folder: Path) -> TableRead:
         """All rows of `table` in `companies`, by export `project`. Complete where they are as many as D365 counts over all companies.
 
         Raises SourceUnavailable where an export fails or a package is not what it should be, RequestRefused where D365 refuses it.
         """
+        self._waited_s = 0.0
         before, started_at = self._client.counted(table.source)
         files: list[Path] = []
         rows = 0
@@ -95,7 +98,7 @@ class PackageExports:
         return self._fetched(execution, folder)
 
     def _wait_for(self, execution: str, project: str, company: str) -> None:
-        waited, pause = 0.0, _FIRST_PAUSE_S
+        pause = _FIRST_PAUSE_S
         while True:
             status = self._status(execution)
             if status == _SUCCEEDED:
@@ -106,13 +109,13 @@ class PackageExports:
                     f"Export project {project} of D365 ended as {status} for company {company}{f': {said}' if said else ''}. "
                     f"Execution {execution} has the details, in D365 under Data management > Job history."
                 )
-            if waited >= LONGEST_EXPORT_S:
+            if self._waited_s >= LONGEST_EXPORT_S:
                 raise SourceUnavailable(
-                    f"Export project {project} of D365 is still {status or 'not known'} for company {company} after {waited / 60:.0f} minutes "
+                    f"Export project {project} of D365 is still {status or 'not known'} for company {company} after {self._waited_s / 60:.0f} minutes "
                     f"(execution {execution}). Check that the batch service of D365 runs."
                 )
             self._sleep(pause)
-            waited += pause
+            self._waited_s += pause
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
     def _status(self, execution: str) -> str | None:

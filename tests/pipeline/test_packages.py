@@ -55,18 +55,18 @@ def projects(installation: Installation) -> str:
 
 @pytest.fixture(scope="module")
 def read_whole(installation: Installation) -> Callable[..., dict[str, Sweep]]:
-    """Reads all of D365 into the lake `folder` as at night; returns the sweeps by table."""
+    """Reads D365 into the lake `folder`, as at night unless not `full`; returns the sweeps by table."""
     [*companies] = [row["DataArea"] for row in installation.books().d365("SELECT DataArea FROM Companies")]
     reading = dg.define_asset_job("reading_by_package", selection=dg.AssetSelection.groups("d365").without_checks())
     job = dg.Definitions.merge(defs, dg.Definitions(jobs=[reading])).resolve_job_def("reading_by_package")
 
-    def once(folder: Path, projects: str) -> dict[str, Sweep]:
+    def once(folder: Path, projects: str, *, full: bool = True) -> dict[str, Sweep]:
         changed = {"TIEOUT_LAKE_URL": str(folder), "TIEOUT_COMPANIES": ",".join(companies)}
         with (
             environment_of({**os.environ, **changed, "TIEOUT_D365_EXPORT_PROJECTS": projects}),
             dg.DagsterInstance.get() as instance,
         ):
-            config = {"resources": {"options": {"config": {"full": True}}}}
+            config = {"resources": {"options": {"config": {"full": full}}}}
             assert job.execute_in_process(instance=instance, run_config=config).success
         with Ledger.opened(installation.database_url or "") as ledger:
             found = {table: ledger.watermarks.latest_sweep("d365", table) for table in PROJECTS}
@@ -113,6 +113,19 @@ def test_a_table_is_read_by_odata_where_its_package_fails(
         "OData, because the packages failed: Export project TIEOUT-sales_order of D365 ended as Failed"
     )
     assert rows(folder, "d365", "sales_order") == before
+
+
+def test_no_run_of_the_day_waits_for_packages(
+    installation: Installation, projects: str, read_whole: Callable[..., dict[str, Sweep]]
+) -> None:
+    sweeps = read_whole(installation.home / "by-packages", projects, full=False)
+
+    assert {table: (sweep.mode, (sweep.proof or {})["by_package"]) for table, sweep in sweeps.items()} == {
+        "released_product": ("full", ""),
+        "customer": ("full", ""),
+        "sales_order": ("incremental", ""),
+        "sales_order_line": ("incremental", ""),
+    }
 
 
 def test_projects_without_companies_are_refused() -> None:
