@@ -4,11 +4,12 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -18,10 +19,26 @@ from resources.ledger import Ledger
 from resources.ledger.watermarks import Sweep, SweepMode
 from resources.salesforce_transport import Quota
 from resources.workbench import duckdb_connection, quarantine_key
-from tieout.completeness import Proof
+from tieout.companies import Answered
 from tieout.contract import Table
 from tieout.landing import Landed, land
 from tieout.page_files import PageFiles
+
+Judge = Callable[[Mapping[str, int]], str]
+"""Says of a read, by its rows per company (in small letters), why it is not complete; empty where it is."""
+
+
+class Evidence(Protocol):
+    """What proves that a read is complete, for the ledger and for people."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For the ledger."""
+        ...
+
+    def as_markdown(self) -> str:
+        """For the page of the asset."""
+        ...
+
 
 LONGEST_READ_S = 4 * 3600
 """Twice as long as a run may take (`max_runtime_seconds` in dagster.yaml)."""
@@ -45,7 +62,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a read."""
+    """What became of a read. `companies`: company → rows that came (D365 only); `problem`: what the judge of the read had against it."""
 
     landed: Landed
     table: MergeCounts
@@ -53,6 +70,8 @@ class Stored:
     rows_in_table: int
     version: int | None
     rule_counts: dict[str, int]
+    companies: Mapping[str, int] = field(default_factory=dict)
+    problem: str = ""
 
     def followed_by(self, later: "Stored") -> "Stored":
         """Both together, for one table: the rows and changes of both, and how the table was after the later one."""
@@ -63,7 +82,11 @@ class Stored:
             bad=self.landed.bad + later.landed.bad,
             repeated=self.landed.repeated + later.landed.repeated,
         )
-        return replace(later, landed=landed, table=self.table + later.table)
+        companies = {
+            company: self.companies.get(company, 0) + later.companies.get(company, 0)
+            for company in self.companies.keys() | later.companies.keys()
+        }
+        return replace(later, landed=landed, table=self.table + later.table, companies=companies)
 
 
 @contextmanager
@@ -83,16 +106,21 @@ def landing_zone(base: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def store(lake: Lake, table: Table, read: Read, *, run_id: str, gone: Sequence[str] = ()) -> Stored:
+def store(
+    lake: Lake, table: Table, read: Read, *, run_id: str, gone: Sequence[str] = (), judge: Judge | None = None
+) -> Stored:
     """Land a read and bring the lake to it. The keys `gone` leave the table and the quarantine.
 
-    After a full read that is proven complete, rows that no longer exist leave, too; without the proof nobody may conclude that.
+    After a full read that is proven complete, rows that no longer exist leave, too; without the proof nobody may conclude that, nor where the
+    `judge` has something against it.
     """
     quarantine = quarantine_key(table)
     with duckdb_connection() as con:
         landed = land(con, table, read.pages, run_id=run_id, extracted_at=datetime.now(UTC))
         con.execute("CREATE TEMP TABLE gone AS SELECT unnest(?::VARCHAR[]) AS _key", [list(gone)])
-        whole = read.mode == "full" and read.complete
+        companies = _companies(con) if table.has_company else {}
+        problem = judge(companies) if judge else ""
+        whole = read.mode == "full" and read.complete and not problem
         if whole and lake.exists(table.lake_key):
             lake.register(con, "before", table.lake_key)
             leaving = "SELECT _key FROM before WHERE _key NOT IN (SELECT _key FROM good)"
@@ -115,11 +143,13 @@ def store(lake: Lake, table: Table, read: Read, *, run_id: str, gone: Sequence[s
         rows_in_table=lake.row_count(table.lake_key),
         version=lake.version(table.lake_key),
         rule_counts=rule_counts,
+        companies=companies,
+        problem=problem,
     )
 
 
 def keep_proof(
-    ledger: Ledger, table: Table, read: Read, stored: Stored, *, run_id: str, proof: Proof | None = None
+    ledger: Ledger, table: Table, read: Read, stored: Stored, *, run_id: str, proof: Evidence | None = None
 ) -> None:
     """Keep in the ledger what was read when, and what proves that it is complete."""
     ledger.watermarks.record_sweep(
@@ -147,11 +177,15 @@ def told(
     *,
     api_calls: int,
     quota: Quota | None = None,
-    proof: Proof | None = None,
+    proof: Evidence | None = None,
 ) -> dg.MaterializeResult[None]:
     """What an extraction reports in the UI. `quota` is the organisation's, as it was after the read."""
     counts = stored.table
     summary = f"{stored.landed.rows:,} rows read, {counts.inserted:,} new, {counts.updated:,} changed, {counts.deleted:,} gone"
+    if isinstance(proof, Answered) and proof.open_only:
+        summary = f"of open orders: {summary}; {proof.read_by_key:,} read by key, no longer open"
+    if isinstance(proof, Answered) and proof.by_package:
+        summary += f"; by {proof.by_package}"
     if stored.in_quarantine:
         summary += f", {stored.in_quarantine:,} in quarantine"
     if not read.complete:
@@ -172,6 +206,16 @@ def told(
         complete=read.complete,
         **({} if proof is None else {"proof": dg.MetadataValue.md(proof.as_markdown())}),
         rule_counts=dg.MetadataValue.json(stored.rule_counts),
+    )
+
+
+def _companies(con) -> dict[str, int]:  # type: ignore[no-untyped-def]
+    """Company in small letters → rows that came, good or bad. A key begins with its company; a row without key names none."""
+    rows = "SELECT _key FROM good UNION ALL SELECT _key FROM bad"
+    return dict(
+        con.execute(
+            f"SELECT split_part(_key, '|', 1), count(*) FROM ({rows}) WHERE contains(_key, '|') GROUP BY 1"
+        ).fetchall()
     )
 
 

@@ -27,7 +27,7 @@ main = dg.define_asset_job(
 full_reconciliation = dg.define_asset_job(
     "full_reconciliation",
     selection=WHOLE_WAY,
-    description="The whole way with Salesforce read whole, which also finds what was deleted there without a trace.",
+    description="The whole way with both systems read whole, which also finds what was deleted without a trace, and what changed in closed orders.",
     tags={FLOW: "main"},
     config={"resources": {"options": {"config": {"full": True}}}},
 )

@@ -182,7 +182,7 @@ class RunOptions(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Read, check and compare; send and write nothing to either system."""
 
     full: bool = False
-    """Read Salesforce whole instead of what changed since the watermark."""
+    """Read Salesforce whole instead of what changed since the watermark, and of D365 the closed orders, too."""
 
 
 _NOT_SET = "{name} is not set. Set it and its credentials, or start Tieout with `tieout up` or `tieout run`, which start the sandbox of {system}."

@@ -23,7 +23,7 @@ from tieout.batch import Changeset, build_batch, build_reads, parse_batch
 from tieout.budget import Budget
 from tieout.contract import Table
 from tieout.errors import RecordError, SourceUnavailable
-from tieout.odata import Envelope, behind, cut_envelope, key_path, path_of_next_page, query_string
+from tieout.odata import Envelope, behind, cut_envelope, json_body, key_path, path_of_next_page, query_string
 from tieout.page_files import PageFiles
 from tieout.settings import D365Settings
 
@@ -31,6 +31,7 @@ _PAGE_ROWS = 10_000
 """Rows asked for at once: the most that D365 gives."""
 _READS_IN_BATCH = 10
 """Lists of keys that travel in one call: some 200 records. Practitioners begin with 10 operations in a batch."""
+_PACKAGE_ACTIONS = "DataManagementDefinitionGroups/Microsoft.Dynamics.DataEntities"
 _EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
 
 
@@ -119,6 +120,19 @@ class D365Client:
     def count(self, entity_set: str, where: str = "") -> int:
         """How many rows there are over all companies; `where` is an OData filter."""
         return self._count(entity_set, where)[0]
+
+    def counted(self, entity_set: str) -> tuple[int, datetime]:
+        """How many rows there are over all companies, and when that was on D365's clock."""
+        return self._count(entity_set, "")
+
+    def package_action(self, action: str, parameters: Mapping[str, str | bool]) -> str:
+        """The answer of an action of the data management package API. Only for actions that may be repeated: a lost answer is asked for again."""
+        page = self._http.ask(f"{self._http.service_root}/{_PACKAGE_ACTIONS}.{action}", json_body(parameters))
+        value = self._checked(page).get("value")
+        # The documentation shows the text one level deeper than environments have it (`facts/d365.md`, 4.1).
+        if isinstance(value, dict):
+            value = value.get("value")
+        return value if isinstance(value, str) else ""
 
     def pages(self, table: Table, folder: Path, where: str = "") -> TableRead:
         """Read a table into `folder`, one file of rows for each page, without looking into the rows.

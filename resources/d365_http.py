@@ -99,7 +99,7 @@ class D365Http:
     ) -> "Page | None":
         """The whole body of a GET, repeated while that may help.
 
-        `absent_is_none` makes a 404 a `None`. `batch` (body, type) makes it the POST of a batch in which there is nothing but GETs.
+        `absent_is_none` makes a 404 a `None`. `batch` (body, type) makes it a POST that is harmless to repeat: a batch of nothing but GETs.
         Raises SourceUnavailable, AuthenticationProblem or RequestRefused.
         """
         retrying = tenacity.Retrying(
@@ -113,6 +113,12 @@ class D365Http:
             return retrying(self._read_once, url, accept, absent_is_none, batch)
         except _PassingError as problem:
             raise SourceUnavailable(f"D365 at {self.host}: {problem}") from problem.__cause__
+
+    def ask(self, url: str, body: bytes) -> "Page":
+        """The answer to a POST of JSON that may be repeated without harm. Raises as `read`."""
+        page = self.read(url, batch=(body, "application/json"))
+        assert page is not None, "only a GET can find nothing"
+        return page
 
     def write(self, url: str, body: bytes, content_type: str) -> tuple[Answer | NoAnswer, int]:
         """The answer to one POST, sent once, and the calls that it took: who sends a create has to decide what its end means.

@@ -88,7 +88,12 @@ class D365Settings(EntraApplication):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration. `salesforce` or `d365` is `None` where no tenant is set: the sandbox is used then."""
+    """The whole configuration. `salesforce` or `d365` is `None` where no tenant is set: the sandbox is used then.
+
+    `companies`: those of TIEOUT_COMPANIES, none where it is not set. `d365_full_read_hours`: how old the last whole read of the orders may
+    be before they are read whole again; 0 reads them whole on every run. `d365_export_projects`: table → the export project of D365 by which
+    it is read whole, instead of by OData.
+    """
 
     home: Path
     database_url: str | None = field(repr=False)
@@ -102,6 +107,9 @@ class Settings:
     d365_calls_per_run: int | None = None
     reread_most_records: int = 20_000
     reread_settle_s: int = 3
+    companies: tuple[str, ...] = ()
+    d365_full_read_hours: int = 26
+    d365_export_projects: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -125,6 +133,9 @@ class Settings:
             d365_calls_per_run=_number(env, "TIEOUT_D365_CALLS_PER_RUN", 1, 10**9, problems),
             reread_most_records=_number(env, "TIEOUT_REREAD_MOST_RECORDS", 0, 10**9, problems, 20_000),
             reread_settle_s=_number(env, "TIEOUT_REREAD_SETTLE_S", 0, 3600, problems, 3),
+            companies=_companies(env.get("TIEOUT_COMPANIES", "")),
+            d365_full_read_hours=_number(env, "TIEOUT_D365_FULL_READ_HOURS", 0, 24 * 31, problems, 26),
+            d365_export_projects=_export_projects(env, problems),
         )
         if problems:
             raise ConfigurationError(" ".join(problems))
@@ -140,11 +151,30 @@ def contracts_folder(environment: Mapping[str, str] | None = None) -> Path:
 def companies_with_history(environment: Mapping[str, str] | None = None) -> list[str]:
     """The D365 companies that backfills are cut by: TIEOUT_COMPANIES, names with commas between, or those of the sample data.
 
-    The main job needs no list: it serves every company that it meets.
+    The main job serves every company that it meets; those that are named have to answer every read of D365.
     """
     env = os.environ if environment is None else environment
-    names = env.get("TIEOUT_COMPANIES", "ausi,camf,demf,frsi,gbsi,usmf").split(",")
-    return sorted({name.strip().lower() for name in names if name.strip()})
+    return list(_companies(env.get("TIEOUT_COMPANIES", "ausi,camf,demf,frsi,gbsi,usmf")))
+
+
+def _companies(names: str) -> tuple[str, ...]:
+    return tuple(sorted({name.strip().lower() for name in names.split(",") if name.strip()}))
+
+
+def _export_projects(env: Mapping[str, str], problems: list[str]) -> Mapping[str, str]:
+    projects: dict[str, str] = {}
+    for pair in filter(None, (text.strip() for text in env.get("TIEOUT_D365_EXPORT_PROJECTS", "").split(","))):
+        table, equals, project = (text.strip() for text in pair.partition("="))
+        if not (table and equals and project):
+            problems.append(
+                f"TIEOUT_D365_EXPORT_PROJECTS holds {pair!r}. Write it as table=project, such as sales_order=TIEOUT-ORDERS."
+            )
+        projects[table] = project
+    if projects and not _companies(env.get("TIEOUT_COMPANIES", "")):
+        problems.append(
+            "TIEOUT_D365_EXPORT_PROJECTS is set, TIEOUT_COMPANIES is not. Set it: a package is of one company, so all have to be named."
+        )
+    return projects
 
 
 USUAL_SCHEDULES = {"TIEOUT_MAIN_SCHEDULE": "*/15 * * * *", "TIEOUT_NIGHTLY_SCHEDULE": "30 1 * * *"}

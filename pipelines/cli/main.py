@@ -60,7 +60,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")
     ] = False,
-    full: Annotated[bool, typer.Option("--full", help="Read Salesforce whole instead of what changed.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read both systems whole, closed orders too, instead of what changed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """The main job once: extract, check, reconcile, deliver, write back, report."""

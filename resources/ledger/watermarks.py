@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import ColumnElement, Engine, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from resources.ledger.instants import utc_now
@@ -110,14 +110,18 @@ class Watermarks:
         with self._engine.connect() as connection:
             return {row.system: row.at for row in connection.execute(query)}
 
+    def latest_whole(self, system: str, table_name: str) -> Sweep | None:
+        """The newest read of a whole table that was proven complete."""
+        return self._newest(
+            sweep.c.system == system, sweep.c.table_name == table_name, sweep.c.mode == "full", sweep.c.complete
+        )
+
     def latest_sweep(self, system: str, table_name: str) -> Sweep | None:
         """The newest read of a table, complete or not. What reads some of its records says nothing of the table, and does not count."""
-        query = (
-            select(sweep)
-            .where(sweep.c.system == system, sweep.c.table_name == table_name, sweep.c.mode != "partition")
-            .order_by(sweep.c.id.desc())
-            .limit(1)
-        )
+        return self._newest(sweep.c.system == system, sweep.c.table_name == table_name, sweep.c.mode != "partition")
+
+    def _newest(self, *conditions: ColumnElement[bool]) -> Sweep | None:
+        query = select(sweep).where(*conditions).order_by(sweep.c.id.desc()).limit(1)
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else Sweep(**{name: value for name, value in row.items() if name != "id"})

@@ -25,7 +25,7 @@ MAX_BODY_CHARACTERS = 65_536
 """Bodies are kept up to here: a batch of 5,000 operations would otherwise be the biggest thing on the disk."""
 
 SECRET_NAMES = (
-    "client_secret", "client_assertion", "assertion", "password", "access_token", "refresh_token", "id_token",
+    "client_secret", "client_assertion", "assertion", "password", "access_token", "refresh_token", "id_token", "sig",
 )  # fmt: skip
 MASK = "***"
 

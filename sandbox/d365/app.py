@@ -32,6 +32,7 @@ from sandbox.common.switches import Switches
 from sandbox.d365.addressing import ROOT, Target, address_of
 from sandbox.d365.batch import answer_batch
 from sandbox.d365.business_events import BusinessEvents
+from sandbox.d365.data_management import ACTIONS, OUTCOMES, DataManagement
 from sandbox.d365.entra import Entra
 from sandbox.d365.errors import Answer, RequestRefusedError, unauthorized
 from sandbox.d365.faults import FORMS, KINDS
@@ -48,6 +49,7 @@ from sandbox.graph.faults import KINDS as GRAPH_KINDS
 SYSTEM = "d365"
 STATE_FILE = "d365.sqlite"
 KEY_FILE = "d365-token.key"
+PACKAGES = "d365-packages"
 DEFAULT_URLS = ("http://127.0.0.1:8220", "https://127.0.0.1:8221")
 
 SWITCHES = {
@@ -66,9 +68,13 @@ SWITCHES = {
     "forbidden_sets": [],
     **dataverse.SWITCHES,
     **graph.SWITCHES,
+    "hidden_companies": [],
+    "package_progress": ["NotRun", "Executing"],
+    "package_outcome": OUTCOMES[0],
+    "package_url_lifetime_s": 3600,
 }
 """Behaviours that vary between environments or are not known of the real system, with their defaults."""
-CHOICES = {"long_text": (REFUSE, CUT), "next_link_scheme": ("", "http", "https")}
+CHOICES = {"long_text": (REFUSE, CUT), "next_link_scheme": ("", "http", "https"), "package_outcome": OUTCOMES}
 
 
 class D365:
@@ -93,6 +99,7 @@ class D365:
         self._graph = graph.Graph(
             self.store, self.journal, self.clock, self.switches, self.faults, self._lets_request_in
         )
+        self._packages = DataManagement(book, self.journal, state_dir / PACKAGES)
         self._announcer = Announcer(state_dir / STATE_FILE, self.clock, BusinessEvents)
 
     def application(self) -> ASGIApp:
@@ -110,6 +117,8 @@ class D365:
             *self._posting.routes(),
             *self._renaming.routes(),
             *self._announcer.routes(),
+            *self._packages.routes(),
+            Route(f"{ACTIONS}{{action}}", self._package_action, methods=["POST"]),
             Route(ROOT, self._odata, methods=["GET"]),
             Route(f"{ROOT}/{{rest:path}}", self._odata, methods=["GET", "POST", "PATCH", "PUT", "DELETE"]),
             *self._dataverse.routes(),
@@ -147,6 +156,18 @@ class D365:
     def _lets_request_in(self, request: Request) -> bool:
         admitted = getattr(request.state, "admitted", None)
         return self._lets_in(request.headers) if admitted is None else bool(admitted)
+
+    async def _package_action(self, request: Request) -> Response:
+        admitted = getattr(request.state, "admitted", None)
+        base = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        try:
+            if not (self._is_admitted(request.scope) if admitted is None else admitted):
+                raise unauthorized()
+            body, action = await request.body(), request.path_params["action"]
+            answer = self._packages.act(action, body, base, request.state.request_id)
+        except RequestRefusedError as refused:
+            answer = refused.answer
+        return Response(answer.body, answer.status, {"OData-Version": "4.0", **answer.headers})
 
     def _lets_in(self, headers: Mapping[str, str]) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")

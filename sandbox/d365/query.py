@@ -100,7 +100,16 @@ class Reader:
         return self._in_company(entity, options, condition)
 
     def _in_company(self, entity: Entity, options: Options, condition: Condition) -> Condition:
-        if options.cross_company or not entity.is_per_company:
+        if not entity.is_per_company:
+            return condition
+        hidden = [str(name).lower() for name in self._switches["hidden_companies"]]
+        if hidden:
+            places = ", ".join("?" * len(hidden))
+            condition = Condition(
+                f"({condition.sql}) AND lower(row.{quoted(COMPANY)}) NOT IN ({places})",
+                [*condition.parameters, *hidden],
+            )
+        if options.cross_company:
             return condition
         return Condition(
             f"({condition.sql}) AND row.{quoted(COMPANY)} = ?",

@@ -126,7 +126,8 @@ def company_of(book: Rulebook, entity: Entity, row: Row) -> None:
         return
     company = str(row.get(COMPANY) or book.switches["default_company"]).lower()
     known = book.store.find("Companies", {"DataArea": company}, ["DataArea"])
-    if known is None and book.store.find("Companies", {}, ["DataArea"]) is not None:
+    is_hidden = company in {str(name).lower() for name in book.switches["hidden_companies"]}
+    if is_hidden or (known is None and book.store.find("Companies", {}, ["DataArea"]) is not None):
         raise not_found(entity, COMPANY, "Company", company, "Legal entities")
     row[COMPANY] = company
 

@@ -140,6 +140,9 @@ class Writer:
         in_sight = options.cross_company or not entity.is_per_company
         if row is None or not (in_sight or str(row[COMPANY]).lower() == self._book.switches["default_company"].lower()):
             raise WriteRefusedError(NOT_SELECTED_FOR_UPDATE)
+        hidden = {str(name).lower() for name in self._book.switches["hidden_companies"]}
+        if entity.is_per_company and str(row[COMPANY]).lower() in hidden:
+            raise WriteRefusedError(NOT_SELECTED_FOR_UPDATE)
         if self._book.switches["if_match_is_honoured"] and if_match not in ("", ANY_VERSION):
             current = etag_maker(entity)(row["_rec_id"], row["_rec_version"])
             if if_match != current:

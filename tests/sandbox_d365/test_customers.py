@@ -168,3 +168,18 @@ def test_a_customer_cannot_be_renamed_to_a_number_that_is_taken(d365: Caller):
 
     assert (refused.status_code, refused.json()) == (409, {"error": "There is a customer taken-2 in usmf already."})
     assert len(d365.rows("CustomersV3", filter="CustomerAccount eq 'TAKEN-1'")) == 1
+
+
+def test_a_company_that_the_user_may_not_see_looks_empty_and_takes_no_writes(d365: Caller) -> None:
+    d365.control("settings", {"hidden_companies": ["DEMF"]})
+
+    rows = d365.rows("CustomersV3", company="true", select="dataAreaId")
+    one = d365.get("CustomersV3(dataAreaId='demf',CustomerAccount='C-1')", company="true")
+    count = d365.get("CustomersV3/$count", company="true", filter="dataAreaId eq 'demf'")
+    changed = d365.patch("CustomersV3(dataAreaId='demf',CustomerAccount='C-1')?cross-company=true", {"NameAlias": "X"})
+    made = d365.post("CustomersV3", {"dataAreaId": "demf", "OrganizationName": "New", "CustomerGroupId": "30"})
+
+    assert {row["dataAreaId"] for row in rows} == {"usmf"}
+    assert (one.status_code, count.text) == (404, "0")
+    assert inner_message(changed) == "No resources were found when selecting for update."
+    assert made.status_code == 400
