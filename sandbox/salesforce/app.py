@@ -21,6 +21,7 @@ from sandbox.common.dated import DatedLayer
 from sandbox.common.fault_routes import add_rules_of_file, fault_routes
 from sandbox.common.recording import RecordingLayer
 from sandbox.common.serve import serve
+from sandbox.common.spelled import SERVED_BY, SpelledLayer
 from sandbox.salesforce import oauth
 from sandbox.salesforce.errors import SalesforceError
 from sandbox.salesforce.org import Org, open_org
@@ -47,7 +48,7 @@ def main(arguments: argparse.Namespace) -> None:
     state_dir = Path(arguments.state)
     host = getattr(arguments, "host", None) or "127.0.0.1"
     app = create_app(state_dir, getattr(arguments, "faults", None))
-    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM)
+    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM, SERVED_BY)
 
 
 def create_app(state_dir: Path, faults: Path | None = None) -> ASGIApp:
@@ -79,7 +80,7 @@ def create_app(state_dir: Path, faults: Path | None = None) -> ASGIApp:
         expire_tokens=sessions.close_all,
         admitted=lambda scope: sessions.is_live(Headers(scope=scope).get("authorization", "")),
     )
-    return ConnectionLayer(DatedLayer(RecordingLayer(faulty, org.journal), org.clock))
+    return ConnectionLayer(SpelledLayer(DatedLayer(RecordingLayer(faulty, org.journal), org.clock)))
 
 
 class _Door:
