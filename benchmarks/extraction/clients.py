@@ -102,11 +102,12 @@ def read(client: Client, folder: Path, road: Road) -> Reading:
     report, said = folder / "report.json", folder / "said.txt"
     report.unlink(missing_ok=True)
     out = connectors.next_output(folder) if client.keeps_output else said
+    # In its own folder, because some leave files where they are started.
     command = [str(client.python), str(Path(__file__).with_name("measured.py")), str(report), *client.command(folder)]
     started = time.perf_counter()
     with out.open("wb") as stdout, said.open("ab") as stderr:
         process = subprocess.Popen(
-            command, stdout=stdout, stderr=stderr, env=road.environment(client, folder), cwd=PROJECT
+            command, stdout=stdout, stderr=stderr, env=road.environment(client, folder), cwd=folder
         )
         try:
             code = process.wait(LONGEST_READ_S)
@@ -147,18 +148,6 @@ def _app() -> tuple[str, ...]:
     return DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, MY_DOMAIN, _columns()
 
 
-def _called(target: str) -> Callable[[Path, Road], None]:
-    """A preparation that is done once, before anything is measured: by our own Python, in the client's environment."""
-
-    def prepared(folder: Path, road: Road) -> None:
-        module, function = target.split(":")
-        code = f"from {module} import {function}; {function}()"
-        environment = road.environment(CLIENTS["tieout"], folder)
-        subprocess.run([sys.executable, "-c", code, str(folder)], check=True, env=environment, cwd=PROJECT)
-
-    return prepared
-
-
 def _discovered(
     client: str, discover: Sequence[str], configure: Callable[[Path, str], None]
 ) -> Callable[[Path, Road], None]:
@@ -167,7 +156,7 @@ def _discovered(
         here = CLIENTS[client]
         command = [str(here.python.with_name(discover[0])), *discover[1:], "--config", str(folder / connectors.CONFIG)]
         found = subprocess.run(
-            command, capture_output=True, text=True, env=road.environment(here, folder), cwd=PROJECT, timeout=600
+            command, capture_output=True, text=True, env=road.environment(here, folder), cwd=folder, timeout=600
         )
         if found.returncode:
             raise RuntimeError(f"{client} could not discover: {found.stdout[-500:]} {found.stderr[-2000:]}")
@@ -184,7 +173,6 @@ CLIENTS: dict[str, Client] = {
             _job("benchmarks.extraction.on_tieout:to_lake"),
             disk.of_lake,
             distribution="tieout",
-            prepare=_called("benchmarks.extraction.on_tieout:prepare"),
         ),
         Client(
             "tieout_pages",

@@ -23,10 +23,18 @@ BUSY_READS = 3
 STARTS = 4
 """A read that fails is started again, so often in all."""
 SAME_SECOND = 10
-THROTTLED = {"kind": "throttle", "path": "/services/data/v", "after": 1, "times": 2, "retry_after_s": 1}
+THROTTLED = {"kind": "throttle", "path": "/services/data/v", "times": 2, "retry_after_s": 1}
 
 Read = Callable[[], str]
 """Reads once; returns what went wrong, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often is read: `busy_reads` with work before each of them, every `between_s` seconds."""
+
+    busy_reads: int = BUSY_READS
+    between_s: float = BETWEEN_READS_S
 
 
 @dataclass
@@ -40,17 +48,17 @@ class Played:
     problems: Counter[str] = field(default_factory=Counter)
 
 
-def play(org: Org, read: Read, between_s: float = BETWEEN_READS_S) -> Played:
+def play(org: Org, read: Read, rhythm: Rhythm) -> Played:
     """Play the whole history; the client has everything that it will ever have afterwards."""
     played = Played()
     untouched = _live_ids(org)
     _read(org, read, played, [])
-    for number in range(BUSY_READS):
-        _work(org, played, untouched, number, between_s)
+    for number in range(rhythm.busy_reads):
+        _work(org, played, untouched, number, rhythm.between_s)
         _same_second(org, read, played, number)
     longest_s = max(LATE_BY_MINUTES) * MINUTE_S
-    for _ in range(1 + int(longest_s // between_s) + 1):
-        org.pass_time(between_s)
+    for _ in range(1 + int(longest_s // rhythm.between_s)):
+        org.pass_time(rhythm.between_s)
         _read(org, read, played, [])
     return played
 

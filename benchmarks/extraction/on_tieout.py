@@ -49,9 +49,3 @@ def to_pages() -> None:
     with SalesforceResource().client() as client:
         pages = client.extract(table, since, folder / f"pages-{number:04}")
     mark.write_text(pages.started_at.isoformat())
-
-
-def prepare() -> None:
-    """The ledger at its newest schema, which is no part of a read."""
-    with LedgerResource().opened():
-        pass
