@@ -176,7 +176,7 @@ CLIENTS: dict[str, Client] = {
         ),
         Client(
             "tieout_pages",
-            _job("benchmarks.extraction.on_tieout:to_pages"),
+            _job("benchmarks.extraction.on_tieout_client:to_pages"),
             disk.of_pages,
             distribution="tieout",
         ),
