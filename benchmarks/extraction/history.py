@@ -57,6 +57,7 @@ def play(org: Org, read: Read, rhythm: Rhythm) -> Played:
         _work(org, played, untouched, number, rhythm.between_s)
         _same_second(org, read, played, number)
     longest_s = max(LATE_BY_MINUTES) * MINUTE_S
+    _renamed_alone(org, played, untouched, longest_s)
     for _ in range(1 + int(longest_s // rhythm.between_s)):
         org.pass_time(rhythm.between_s)
         _read(org, read, played, [])
@@ -81,6 +82,15 @@ def _work(org: Org, played: Played, untouched: Iterator[str], number: int, betwe
         org.calm()
         for kind, ids in (("made", made), ("priced", priced), ("renamed", renamed), ("deleted", deleted)):
             played.touched |= dict.fromkeys(ids, f"{kind} {at}")
+
+
+def _renamed_alone(org: Org, played: Played, untouched: Iterator[str], late_s: float) -> None:
+    """Late texts and nothing else: no count and no sum tells of them."""
+    org.control("faults", {"kind": "late_rows", "delay_s": late_s, "times": None})
+    renamed = [next(untouched) for _ in range(3)]
+    _change(org, [{"id": id_, "Name": "Renamed and nothing else"} for id_ in renamed])
+    org.calm()
+    played.touched |= dict.fromkeys(renamed, f"renamed alone {late_s / MINUTE_S:g} minutes late")
 
 
 def _same_second(org: Org, read: Read, played: Played, number: int) -> None:
