@@ -8,7 +8,7 @@ export GX_ANALYTICS_ENABLED := false
 # Python must be allowed to keep compiled bytecode: without it every start compiles Dagster and Great Expectations anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format up down lock dictionary snapshots soak storm crash-points screenshots peers spark clean
+.PHONY: demo test lint format up down lock dictionary snapshots soak storm crash-points screenshots peers extract-peers spark clean
 
 demo: $(VENV)/.installed  ## real orders from a Salesforce to a D365, compared, reported; then the Dagster UI
 	@$(BIN)/tieout up --detach --seed generated:5000 --run
@@ -61,6 +61,15 @@ peers: $(VENV)/.installed  ## .venv-benchmarks: what benchmarks/reconcile.py com
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-peers
 	@$(BIN)/uv pip install --python .venv-peers/bin/python --quiet --compile-bytecode "datacompy>=1.1" "polars<1.45" "pandas<3.1" pyarrow
 
+# What benchmarks/extract.py compares with: each connector pins what the others do not bear. libfaketime gives them the clock of their sandbox.
+extract-peers: $(VENV)/.installed  ## .venv-extract-*: tap-salesforce, Airbyte's source-salesforce and dlt, each in an environment of its own
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-extract-tap
+	@$(BIN)/uv pip install --python .venv-extract-tap/bin/python --quiet --compile-bytecode "tap-salesforce==2.8.1" "libfaketime==3.0.1"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-extract-airbyte
+	@$(BIN)/uv pip install --python .venv-extract-airbyte/bin/python --quiet --compile-bytecode "airbyte-source-salesforce==2.10.3"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-extract-dlt
+	@$(BIN)/uv pip install --python .venv-extract-dlt/bin/python --quiet --compile-bytecode "dlt[duckdb]==1.31.0" "simple-salesforce==1.12.10"
+
 spark: peers  ## the generated SQL, translated, on Spark against planted truth; needs Java 17
 	.venv-benchmarks/bin/python -m pytest tests/keyed/test_on_spark.py
 
@@ -69,7 +78,7 @@ lock: $(VENV)/.installed
 		pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .venv-benchmarks .venv-peers .tieout .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) .venv-benchmarks .venv-peers .venv-extract-* .tieout .mypy_cache .ruff_cache .pytest_cache *.egg-info
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Tieout needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.11")'

@@ -19,6 +19,8 @@ from sandbox.common.tls import certificates
 
 GRACE_S = 1
 """Time for open requests at the end. An idle TLS connection whose caller says nothing would use up any time given."""
+KEEP_ALIVE_S = 75
+"""How long an idle connection stays open. uvicorn's own 5 seconds meet clients that poll every 5 seconds right in the middle of a request."""
 BACKLOG = 256
 
 
@@ -42,14 +44,22 @@ class Beside(Protocol):
 
 
 def serve(
-    app: ASGIApp, host: str, port: int, tls_port: int, state_dir: Path, system: str, beside: Beside | None = None
+    app: ASGIApp,
+    host: str,
+    port: int,
+    tls_port: int,
+    state_dir: Path,
+    system: str,
+    *,
+    spoken_by: str = "auto",
+    beside: Beside | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; prints one JSON line on standard output when both ports accept connections.
 
     Port 0 takes a free port. An address that cannot be bound ends the process with one sentence. The application
-    dates its answers itself, by its own clock (`DatedLayer`).
+    dates its answers itself, by its own clock (`DatedLayer`). `spoken_by`: uvicorn's name for how HTTP is spoken.
     """
-    serve_made(lambda _listening: app, host, port, tls_port, state_dir, system, beside)
+    serve_made(lambda _listening: app, host, port, tls_port, state_dir, system, spoken_by=spoken_by, beside=beside)
 
 
 def serve_made(
@@ -59,6 +69,8 @@ def serve_made(
     tls_port: int,
     state_dir: Path,
     system: str,
+    *,
+    spoken_by: str = "auto",
     beside: Beside | None = None,
 ) -> None:
     """As `serve`, for an application that has to know its own addresses."""
@@ -69,19 +81,22 @@ def serve_made(
         f"http://{shown}:{sockets[0].getsockname()[1]}", f"https://{shown}:{sockets[1].getsockname()[1]}", files.ca
     )
     app = make_app(listening)
-    plain = _Server(_config(app))
-    tls = _Server(_config(app, str(files.certificate), str(files.key)))
+    plain = _Server(_config(app, spoken_by))
+    tls = _Server(_config(app, spoken_by, str(files.certificate), str(files.key)))
     asyncio.run(_run(plain, tls, sockets, listening, system, beside))
 
 
-def _config(app: ASGIApp, certificate: str | None = None, key: str | None = None) -> uvicorn.Config:
+def _config(app: ASGIApp, spoken_by: str, certificate: str | None = None, key: str | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=spoken_by,
         log_level="warning",
         access_log=False,
         lifespan="off",
         date_header=False,
+        server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )

@@ -21,6 +21,7 @@ from sandbox.common.dated import DatedLayer
 from sandbox.common.fault_routes import add_rules_of_file, fault_routes
 from sandbox.common.recording import RecordingLayer
 from sandbox.common.serve import serve
+from sandbox.common.spelled import SERVED_BY, SpelledLayer
 from sandbox.salesforce import oauth
 from sandbox.salesforce.errors import SalesforceError
 from sandbox.salesforce.event_routes import event_routes
@@ -53,7 +54,7 @@ def main(arguments: argparse.Namespace) -> None:
     sessions = Sessions(org)
     pubsub = PubSubServer(org, sessions, host, getattr(arguments, "pubsub_port", 0))
     app = create_app(org, sessions, pubsub.service)
-    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM, pubsub)
+    serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM, spoken_by=SERVED_BY, beside=pubsub)
 
 
 def create_app(org: Org, sessions: Sessions, pubsub: PubSubService) -> ASGIApp:
@@ -83,7 +84,7 @@ def create_app(org: Org, sessions: Sessions, pubsub: PubSubService) -> ASGIApp:
         expire_tokens=sessions.close_all,
         admitted=lambda scope: sessions.is_live(Headers(scope=scope).get("authorization", "")),
     )
-    return ConnectionLayer(DatedLayer(RecordingLayer(faulty, org.journal), org.clock))
+    return ConnectionLayer(SpelledLayer(DatedLayer(RecordingLayer(faulty, org.journal), org.clock)))
 
 
 class _Door:

@@ -1,4 +1,4 @@
-"""`/services/oauth2/…`: tokens for client credentials and for JWT assertions, and who one is."""
+"""`/services/oauth2/…`: tokens for client credentials, JWT assertions and refresh tokens, and who one is."""
 
 import base64
 import binascii
@@ -49,6 +49,10 @@ def token(org: Org, sessions: Sessions, form: bytes, headers: Mapping[str, str],
                 raise TokenRefused("invalid_grant", "request not supported on this domain")
         elif grant == JWT_GRANT:
             _check_assertion(org, fields.get("assertion", ""), base_url)
+        elif grant == "refresh_token":
+            _check_client(org, fields, headers)
+            if fields.get("refresh_token") != org.switches["refresh_token"]:
+                raise TokenRefused("invalid_grant", "expired access/refresh token")
         else:
             raise TokenRefused("unsupported_grant_type", "grant type not supported")
     except TokenRefused as refusal:

@@ -32,6 +32,7 @@ SWITCHES: Mapping[str, Any] = {
     "system_permissions": ["ApiEnabled", "ApiUserOnly", "UpdateWithInactiveOwner"],
     "session_timeout_s": 7200,
     "client_secret": "",  # the secret that the app has been given since; "" leaves it SANDBOX_CLIENT_SECRET
+    "refresh_token": "sandbox-refresh-token",  # what a person's consent gave the app; it stays the same with every use
     "jwt_public_key": "",  # PEM of the key or certificate that JWT assertions are checked with
     "bulk_in_progress_polls": 1,
     "bulk_page_rows": 50_000,  # rows of a result page when the caller names no maxRecords

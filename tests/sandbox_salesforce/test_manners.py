@@ -91,6 +91,14 @@ def test_answers_are_json_packed_when_wanted_and_dated(org: Sandbox) -> None:
     assert "," not in packed.headers["Date"][4:]
 
 
+def test_the_names_of_headers_are_spelled_as_salesforce_does(org: Sandbox) -> None:
+    """Connectors that copy them into a plain dict depend on it."""
+    names = list(org.call("GET", "sobjects").headers)
+
+    assert {"Content-Type", "Content-Length", "Date", "Sforce-Limit-Info"} <= set(names)
+    assert names == [name.title() for name in names]
+
+
 def test_record_counts_and_column_metadata_are_served(org: Sandbox) -> None:
     counted = org.call("GET", "limits/recordCount?sObjects=User,Organization").json()["sObjects"]
     assert counted == [{"count": 1, "name": "User"}, {"count": 1, "name": "Organization"}]

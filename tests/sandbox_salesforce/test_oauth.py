@@ -53,6 +53,19 @@ def test_a_refused_sign_in_says_why(
     assert answer.json() == {"error": error, "error_description": text}
 
 
+def test_a_refresh_token_is_taken_on_the_shared_login_host_and_stays_the_same(org: Sandbox) -> None:
+    form = {"grant_type": "refresh_token", "client_id": CLIENT[0], "client_secret": CLIENT[1]}
+    known = org.control("settings")["refresh_token"]
+
+    given = token(org, host="login.salesforce.com", **form, refresh_token=known)
+    refused = token(org, **form, refresh_token="another")
+
+    assert given.status_code == 200
+    assert given.json()["instance_url"] == "http://login.salesforce.com"
+    assert "refresh_token" not in given.json()
+    assert refused.json() == {"error": "invalid_grant", "error_description": "expired access/refresh token"}
+
+
 def test_client_credentials_do_not_work_on_the_shared_login_host(org: Sandbox) -> None:
     answer = token(org, CLIENT, host="login.salesforce.com", grant_type="client_credentials")
     assert answer.json() == {"error": "invalid_grant", "error_description": "request not supported on this domain"}
