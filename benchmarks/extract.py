@@ -8,6 +8,7 @@ sandbox of its own, and what is not on its disk at the end is counted. `--json` 
 import argparse
 import json
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -56,6 +57,8 @@ def main() -> None:
     arguments.add_argument("--minutes-between-reads", type=float, default=BETWEEN_READS_S / 60)
     arguments.add_argument("--json", action="store_true", dest="as_json")
     asked = arguments.parse_args()
+    # So that whoever ends it leaves no sandbox and no database behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with _folder() as folder, _databases(folder) as database:
         measured = {name: Measured(problem=CLIENTS[name].missing) for name in asked.clients}
         present = [CLIENTS[name] for name, each in measured.items() if not each.problem]

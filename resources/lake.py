@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -46,6 +46,9 @@ _WRITER = "tieout"
 # Ten years. Delta's own default forgets the log after 30 days, and with it the versions that a reconciliation was made from.
 _KEEP = {"delta.logRetentionDuration": "interval 3650 days", "delta.deletedFileRetentionDuration": "interval 3650 days"}
 _COMMIT_ATTEMPTS = 8
+# Delta's writer keeps a row group and a file in memory until it is full: by its own sizes a million rows and 100 MB.
+_ROWS_IN_GROUP = 20_000
+_BYTES_IN_FILE = 32 << 20
 _KEY_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # Delta takes the first six for parts of an address, DuckDB the last two for patterns.
 _UNUSABLE_IN_FOLDER = frozenset("%[]|^\\*?")
@@ -193,15 +196,40 @@ class Lake:
         self, key: Key, there: DeltaTable | None, rows: pa.RecordBatchReader, *, mode: Literal["append", "overwrite"]
     ) -> None:
         """Write one version. It fails where another one was made since `there` was opened."""
+        sizes = WriterProperties(max_row_group_size=_ROWS_IN_GROUP)
         if there is None:
-            write_deltalake(self.path(key), rows, mode="error", configuration=_KEEP, storage_options=self._options)
+            write_deltalake(
+                self.path(key),
+                rows,
+                mode="error",
+                configuration=_KEEP,
+                storage_options=self._options,
+                target_file_size=_BYTES_IN_FILE,
+                writer_properties=sizes,
+            )
             return
         # Delta lets two appends pass that did not see each other; a number that both want to give keeps the second out.
         mine = CommitProperties(app_transactions=[Transaction(_WRITER, there.version() + 1)])
         if mode == "append":
-            write_deltalake(there, rows, mode="append", schema_mode="merge", commit_properties=mine)
+            write_deltalake(
+                there,
+                rows,
+                mode="append",
+                schema_mode="merge",
+                commit_properties=mine,
+                target_file_size=_BYTES_IN_FILE,
+                writer_properties=sizes,
+            )
         else:
-            write_deltalake(there, rows, mode="overwrite", schema_mode="overwrite", commit_properties=mine)
+            write_deltalake(
+                there,
+                rows,
+                mode="overwrite",
+                schema_mode="overwrite",
+                commit_properties=mine,
+                target_file_size=_BYTES_IN_FILE,
+                writer_properties=sizes,
+            )
 
     def _there(self, key: Key) -> DeltaTable | None:
         return self._open(key) if self.exists(key) else None

@@ -154,7 +154,7 @@ def _opportunities(count: int, now: datetime) -> Iterator[dict[str, object]]:
             "CurrencyIsoCode": ("EUR", "USD", "GBP")[number % 3],
             "Amount": (number * 7919 % 10_000_000) / 100,
             "CloseDate": touched.date(),
-            "HasOpportunityLineItem": True,
+            "HasOpportunityLineItem": won,  # where it is true, Salesforce ignores writes to Amount
             "PO_Number__c": f"PO-{number:08}",
             "Requested_Ship_Date__c": touched.date() + timedelta(days=14),
             "ERP_Company__c": ("USMF", "DEMF", "GBSI")[number % 3],

@@ -17,6 +17,7 @@ from benchmarks.extraction.tunnel import environment, tunnel
 from tests.conftest import PROJECT
 
 ROWS = 2_000
+PATIENCE_S = 840
 THERE = {
     "1": Opportunity("One", 100, deleted=False),
     "2": Opportunity("Two", None, deleted=False),
@@ -24,6 +25,7 @@ THERE = {
 }
 
 
+@pytest.mark.timeout(900)
 def test_tieout_and_simple_salesforce_are_measured_and_their_history_is_told() -> None:
     command = [
         sys.executable,
@@ -39,7 +41,7 @@ def test_tieout_and_simple_salesforce_are_measured_and_their_history_is_told() -
     ]
     command += ["--busy-reads", "1", "--minutes-between-reads", "21", "--clients", "tieout", "simple_salesforce"]
 
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     assert done.returncode == 0, done.stderr[-3000:]
     printed = json.loads(done.stdout)
