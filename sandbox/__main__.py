@@ -41,8 +41,7 @@ def _parser() -> argparse.ArgumentParser:
             server.add_argument(
                 "--pubsub-port",
                 type=_port,
-                default=port + 2,
-                help="Pub/Sub API (gRPC); 0 = a free one (default: %(default)s)",
+                help="Pub/Sub API (gRPC); 0 = a free one (default: two above --port, free where that is)",
             )
     seed = commands.add_parser("seed", help="fill both systems; progress on stderr, one JSON line of counts on stdout")
     seed.add_argument("spec", metavar="SPEC", help="generated[:OPPORTUNITIES], adventureworks:DIR or csv:DIR")

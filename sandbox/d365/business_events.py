@@ -24,7 +24,7 @@ NAMES = {
 FORMS = ("plain", "event_grid")
 ATTEMPTS = 3
 BETWEEN_ATTEMPTS_S = 1.0
-LONGEST_LATE_S = 1.0
+LONGEST_LATE_S = 5.0
 """An event that is to come after the next one comes at last after this time, where there is no next one."""
 
 _FIRST_CONTROL_NUMBER = 5637144576

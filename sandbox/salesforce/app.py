@@ -45,14 +45,18 @@ _BULK_1_IS_OFF = {"exceptionCode": "FeatureNotEnabled", "exceptionMessage": "Asy
 def main(arguments: argparse.Namespace) -> None:
     """Serves the org in `arguments.state` on `arguments.port` (http) and `arguments.tls_port` (TLS) until told to stop.
 
-    The Pub/Sub API is on `arguments.pubsub_port`, a free port where there is none. `arguments.faults` may be a file of rules to begin with.
+    The Pub/Sub API is on `arguments.pubsub_port`; where none is named, two above the port of http, which leaves a place for TLS, or on a free
+    one where that is free, too. `arguments.faults` may be a file of rules to begin with.
     """
     state_dir = Path(arguments.state)
     host = getattr(arguments, "host", None) or "127.0.0.1"
     org = open_org(state_dir)
     add_rules_of_file(org.faults, getattr(arguments, "faults", None), SYSTEM)
     sessions = Sessions(org)
-    pubsub = PubSubServer(org, sessions, host, getattr(arguments, "pubsub_port", 0))
+    pubsub_port = getattr(arguments, "pubsub_port", None)
+    if pubsub_port is None:
+        pubsub_port = arguments.port + 2 if arguments.port else 0
+    pubsub = PubSubServer(org, sessions, host, pubsub_port)
     app = create_app(org, sessions, pubsub.service)
     serve(app, host, arguments.port, arguments.tls_port, state_dir, SYSTEM, spoken_by=SERVED_BY, beside=pubsub)
 
