@@ -25,8 +25,11 @@ from benchmarks.running import Running, running
 EVERY_S = 1.5
 """Seconds between two changes, on average."""
 PATIENCE_S = 900.0
+SHOWN = 5
+"""Of what is missing, so many are named."""
 STEPS = {"confirm": "Confirmed", "pick": "Picked", "deliver": "Delivered", "invoice": "Invoiced"}
 """What is done to an order in D365, in this order, and the status that Salesforce shall show for it."""
+ENUMS = "Microsoft.Dynamics.DataEntities"
 PLANTED_AMOUNT = Decimal(90_000_000)
 RULES = """rules:
   run_failed: {kind: run_failed}
@@ -40,6 +43,7 @@ OPEN = (
     "AND Account.ERP_On_Hold__c = 'No'"
 )
 LINKED = "SELECT Id, ERP_Number__c FROM Account WHERE ERP_Number__c != null AND ERP_On_Hold__c = 'No'"
+NOT_POSTED = "SELECT Id FROM Opportunity WHERE ERP_Order_Status__c = 'Open'"
 _RUNS = """{ runsOrError(filter: {pipelineName: "main"}) { ... on Runs { results { runId status startTime } } } }"""
 
 
@@ -91,7 +95,11 @@ class Work:
         return {
             "orders missing": sorted(each for each in self.won if not made[each]),
             "orders twice": sorted(each for each, times in made.items() if times > 1),
-            "statuses missing": [key[0] for key, step in self.steps.items() if status.get(key[0]) != wanted[step]],
+            "statuses missing": [
+                f"{key[0]} of {key[2]}: {wanted[step]}, not {status.get(key[0])}"
+                for key, step in self.steps.items()
+                if status.get(key[0]) != wanted[step]
+            ],
             "names missing": [key[0] for key, text in self.names.items() if name.get(key[1:]) != text],
             "limits missing": [
                 key[0] for key, amount in self.limits.items() if Decimal(str(limit.get(key[0]))) != amount
@@ -176,8 +184,9 @@ def leave_alone(systems: Running, minutes: float) -> dict[str, Any]:
         "minutes": round((ended - began) / 60, 1),
         "changes": dict(work.done),
         "missing": {kind: len(found) for kind, found in missing.items()},
+        "missing_first": {kind: found[:SHOWN] for kind, found in missing.items() if found},
         "breaks_before": len(before),
-        "breaks_planted": 1,
+        "breaks_planted": len(new) - len(unplanned),
         "breaks_after": len(after),
         "breaks_unplanned": unplanned,
         "alerts": raised,
@@ -201,18 +210,21 @@ def _work(systems: Running, breaks: dict[Any, dict[str, Any]]) -> Work:
         for row in systems.query(LINKED)
         for company, _, number in [row["ERP_Number__c"].lower().partition("/")]
     }
+    not_posted = {row["Id"] for row in systems.query(NOT_POSTED)}
     columns = "dataAreaId,SalesOrderNumber,CustomersOrderReference,OrderingCustomerAccountNumber"
-    where = "SalesOrderStatus eq Microsoft.Dynamics.DataEntities.SalesStatus'Backorder'"
+    where = f"SalesOrderStatus eq {ENUMS}.SalesStatus'Backorder'"
     orders = [
         (row["CustomersOrderReference"], row["dataAreaId"].lower(), row["SalesOrderNumber"])
         for row in systems.rows(f"SalesOrderHeadersV2?$select={columns}&$filter={where}")
-        if row["CustomersOrderReference"]
+        if row["CustomersOrderReference"] in not_posted
         and (row["dataAreaId"].lower(), row["OrderingCustomerAccountNumber"].lower()) in linked
         and not {row["CustomersOrderReference"], row["SalesOrderNumber"]} & taken
     ]
     numbers = {
         (row["dataAreaId"].lower(), row["CustomerAccount"].lower()): row["CustomerAccount"]
-        for row in systems.rows("CustomersV3?$select=dataAreaId,CustomerAccount&$filter=OnHoldStatus eq 'No'")
+        for row in systems.rows(
+            f"CustomersV3?$select=dataAreaId,CustomerAccount&$filter=OnHoldStatus eq {ENUMS}.CustVendorBlocked'No'"
+        )
     }
     accounts = [
         (account, company, numbers[company, number])
