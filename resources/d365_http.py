@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import requests
 import tenacity
 import urllib3
-from requests.auth import AuthBase
 
+from resources.bearer import Bearer
 from resources.entra import EntraSignIn
 from resources.wait_gate import WaitGate
 from resources.web_session import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, session_for
@@ -38,17 +38,6 @@ class _PassingError(Exception):
         super().__init__(problem)
         self.retry_after_s = retry_after_s
         self.throttled = throttled
-
-
-class _Bearer(AuthBase):
-    """The token of this call. Given as `auth`, so that no .netrc entry takes its place."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 class D365Http:
@@ -221,7 +210,7 @@ class D365Http:
             url,
             headers=headers,
             data=body,
-            auth=_Bearer(token),
+            auth=Bearer(token),
             stream=True,
             # A redirect could carry the token to a foreign host.
             allow_redirects=False,

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase
 
+from resources.bearer import Bearer
 from resources.entra import EntraSignIn
 from resources.wait_gate import WaitGate
 from resources.web_session import CONNECT_TIMEOUT_S, session_for
@@ -57,17 +57,6 @@ class Patience:
     def renew(self) -> None:
         """The target has taken something."""
         self.failures = self.waits = 0
-
-
-class _Bearer(AuthBase):
-    """The token of this call. Given as `auth`, so that no .netrc entry takes its place."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 class Calls:
@@ -163,7 +152,7 @@ class Calls:
                 self._root + path,
                 headers=headers,
                 data=body,
-                auth=_Bearer(token),
+                auth=Bearer(token),
                 # A redirect could carry the token to a foreign host.
                 allow_redirects=False,
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
