@@ -1,6 +1,7 @@
-"""Seconds from a won opportunity to its order in D365, with nothing but an outbound message in between.
+"""Seconds from a won opportunity to its order in D365, with nothing but an event in between.
 
-Everything runs as `tieout up` starts it: sandboxes, receiver in the desk's process, Dagster's daemon with the sensor. Opportunities are won one
+The event is an outbound message that Salesforce posts (`--by message`), or one of change data capture, read over the Pub/Sub API (`--by channel`).
+Everything runs as `tieout up` starts it: sandboxes, receiver and listener in the desk's process, Dagster's daemon with the sensor. Opportunities are won one
 at a time, after a pause of random length, so that each meets the daemon at another moment; then several at once. The clock starts when
 Salesforce has answered, and ends with the order in the journal of the D365 sandbox. `--json` prints one object and nothing else.
 """
@@ -47,10 +48,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--orders", type=int, default=10, help="opportunities that are won one at a time")
     arguments.add_argument("--at-once", type=int, default=20, help="opportunities that are won together afterwards")
+    arguments.add_argument("--by", choices=["message", "channel"], default="message", help="how Salesforce tells of it")
     arguments.add_argument("--seed", default="generated:5000", help="what the sandboxes hold")
     arguments.add_argument("--json", action="store_true", dest="as_json")
     asked = arguments.parse_args()
-    with running(asked.seed) as all_of_it:
+    by_message = asked.by == "message"
+    only_messages = {"TIEOUT_SALESFORCE_TOPICS": "none"} if by_message else {}
+    with running(asked.seed, **only_messages) as all_of_it:
+        all_of_it.follow_events(["salesforce"] if by_message else [])
         measured = measure(all_of_it, asked.orders, asked.at_once)
     if asked.as_json:
         print(json.dumps(measured))
@@ -63,7 +68,6 @@ def measure(running: Running, orders: int, at_once: int) -> dict[str, dict[str, 
     """Median and slowest seconds of opportunities won one at a time, and of several won together."""
     chance, orders_made = random.Random(1), Orders(running)
     opportunities = iter([row["Id"] for row in running.query(OPEN_OPPORTUNITIES)])
-    running.listen()
     single = []
     for _ in range(orders):
         time.sleep(chance.uniform(0, LONGEST_PAUSE_S))

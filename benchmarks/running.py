@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,10 +61,10 @@ class Running:
             raise SystemExit(f"tieout {' '.join(arguments)} ended with {done.returncode}.")
         return orjson.loads(done.stdout)
 
-    def listen(self) -> None:
-        """Switch the sensor on, and have both systems send their events."""
+    def follow_events(self, senders: Collection[str] = tuple(sandboxes.PORTS)) -> None:
+        """Switch the sensor on, and have `senders` (salesforce, d365) post events to the desk; Salesforce's channels are listened to anyway."""
         self.graphql(_START_SENSOR)
-        for system in sandboxes.PORTS:
+        for system in senders:
             wanted = {"url": f"{self.address('desk')}/events/{system}", "key": self.secret}
             address = f"{self.address(f'sandbox-{system}')}/_sandbox/subscriptions"
             self._http.post(address, json=wanted, timeout=60).raise_for_status()

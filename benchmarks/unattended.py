@@ -163,7 +163,7 @@ def leave_alone(systems: Running, minutes: float) -> dict[str, Any]:
     before = _breaks(systems)
     work = _work(systems, before)
     planted = _plant(systems, work)
-    systems.listen()
+    systems.follow_events()
     systems.start_schedule()
     began = time.time()
     work.go_on(minutes)
