@@ -13,10 +13,11 @@ from desk.access import Access
 from desk.app import create_app
 from desk.desk import Desk
 from desk.links import Links
-from desk.settings import DeskSettings, EventSettings
+from desk.settings import DeskSettings, event_settings
 from resources.lake import Lake
 from resources.ledger import Ledger
 from resources.listening import listening
+from resources.log_file import keep_log
 from resources.secrets import with_secrets
 from tieout.contract import load_contracts
 from tieout.errors import ConfigurationError, TieoutError
@@ -35,9 +36,8 @@ def main() -> None:
     desk_settings = DeskSettings.from_environment(
         with_secrets(os.environ, ["TIEOUT_FEED_TOKEN"], ca_bundle=settings.ca_bundle)
     )
-    events = EventSettings.from_environment(
-        with_secrets(os.environ, ["TIEOUT_EVENTS_SECRET"], ca_bundle=settings.ca_bundle)
-    )
+    events = event_settings(settings.ca_bundle)
+    keep_log(settings.home / "logs")
     if settings.database_url is None:
         raise ConfigurationError("TIEOUT_DATABASE_URL is not set. Start the desk with `tieout desk`, or set it.")
     secret = kept_secret(settings.home / "desk-secret")

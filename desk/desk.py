@@ -80,9 +80,11 @@ async def decided(request: Request) -> FormData:
 
 
 def seen_of(form: FormData) -> int | None:
-    """The newest decision that the page showed; None where the form does not say."""
+    """The newest decision that the page showed; None where the form does not say. 400 where it says something else."""
     text = field_of(form, "seen")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    if text and not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise HTTPException(400, "The form does not say what its reader has seen. Load the page again.")
+    return int(text) if text else None
 
 
 def field_of(form: FormData, name: str) -> str:

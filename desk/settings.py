@@ -4,9 +4,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import urlsplit
 
+from resources.secrets import with_secrets
 from tieout.errors import ConfigurationError
 from tieout.secret import Secret, secret_from
 
@@ -108,7 +110,7 @@ class EventSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "EventSettings | None":
-        """Read TIEOUT_EVENTS_SECRET and TIEOUT_SALESFORCE_ORGANIZATION_ID; None where there is no secret: nothing is received then.
+        """Read TIEOUT_EVENTS_SECRET (a value, no reference: see `event_settings`) and TIEOUT_SALESFORCE_ORGANIZATION_ID; None where there is no secret: nothing is received then.
 
         Raises ConfigurationError where the secret can be guessed or the id is none.
         """
@@ -125,3 +127,8 @@ class EventSettings:
                 f"TIEOUT_SALESFORCE_ORGANIZATION_ID is {organization_id!r}. An organisation's id begins with 00D and has 15 or 18 characters."
             )
         return cls(secret, organization_id)
+
+
+def event_settings(ca_bundle: Path | None) -> EventSettings | None:
+    """As `EventSettings.from_environment`, with the secret read from where the variable says that it is."""
+    return EventSettings.from_environment(with_secrets(os.environ, ["TIEOUT_EVENTS_SECRET"], ca_bundle=ca_bundle))

@@ -62,7 +62,7 @@ def take_all(address: str) -> None:
         if page.locator("details.decide summary").count():
             page.locator("details.decide summary").first.click()
             page.locator("details.decide [name=note]").first.fill("Compared with the month-end report of D365")
-            page.locator("details.decide button").first.click()
+            page.locator("details.decide button:enabled").first.click()
         _shoot(page, "periods")
         browser.close()
 

@@ -164,6 +164,7 @@ class _Channel:
         self._client = client
         self._session = session
         self._topic = topic
+        self._opened_without_place = 0
         self._leaving = threading.Event()
         self._subscription: Subscription | None = None
         self._thread = threading.Thread(target=self._follow, name=f"listener {topic}", daemon=True)
@@ -216,7 +217,9 @@ class _Channel:
 
     def _read(self, access: Access) -> None:
         us = Ourselves(CLIENT_NAME, access.user_id)
-        subscription = self._client.subscribe(access, self._topic, self._ledger.events.replay_id(self._topic))
+        place = self._ledger.events.replay_id(self._topic)
+        self._opened_without_place += place is None
+        subscription = self._client.subscribe(access, self._topic, place)
         self._subscription = subscription
         try:
             if self._leaving.is_set():
@@ -236,7 +239,11 @@ class _Channel:
             hints += found.hints
             if found.unknown:
                 reasons[f"{self._topic} {event.replay_id.hex()[:LONGEST_ID]}"] = found.unknown
+        if self._opened_without_place > 1:
+            # What came between two openings at the newest event was told to nobody.
+            reasons[f"{self._topic} {uuid4()}"] = "the stream broke before its place was known"
         new = self._ledger.events.receive_from(self._topic, hints, reasons, batch.replay_id)
+        self._opened_without_place = 0
         if batch.events:
             log.info(
                 "events.received",

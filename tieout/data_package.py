@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 
 import orjson
 
-from tieout.contract import Table
-from tieout.errors import RecordError
+from tieout.contract import Contracts, Table
+from tieout.errors import ConfigurationError, RecordError
 
 COMPANY = "dataAreaId"
 INCREMENTAL_PUSH = "IncrementalPush"
@@ -121,3 +121,13 @@ def _as_on_the_wire(text: str) -> str:
     """`2026-07-30 10:15:00`, which is UTC, as `2026-07-30T10:15:00Z`."""
     day, space, time = text.partition(" ")
     return f"{day}T{time}Z" if space and ":" in time and not time.endswith("Z") else text
+
+
+def check_export_projects(projects: Mapping[str, str], contracts: Contracts) -> None:
+    """Raise ConfigurationError where a project of TIEOUT_D365_EXPORT_PROJECTS is for a table that there is not."""
+    tables = [table.name for table in contracts.tables("d365")]
+    unknown = sorted(set(projects) - set(tables))
+    if unknown:
+        raise ConfigurationError(
+            f"TIEOUT_D365_EXPORT_PROJECTS names {', '.join(unknown)}, which the lake does not have. Its tables of D365 are {', '.join(tables)}."
+        )

@@ -55,6 +55,7 @@ def _take_back(ledger: Ledger, identities: Sequence[str], form: FormData, who: s
 
 def _resend(ledger: Ledger, identities: Sequence[str], form: FormData, who: str) -> str:
     """Plans the refused deliveries of the records again; those of other breaks have nothing to send."""
+    ledger.decisions.refuse_what_others_decided("break", identities, seen_of(form), who)
     ids: set[int] = set()
     for identity in identities:
         row = ledger.breaks.get(identity)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pipelines.cli import output
 from pipelines.cli.filters import one_of, said
 from pipelines.cli.ledger import opened_ledger, who
+from resources.ledger.break_queries import BreakFilter
 from tieout.breaks import ENTITIES, Cause
 from tieout.decisions import checked_acceptance, checked_comment, checked_text
 from tieout.errors import ConfigurationError
@@ -21,11 +22,14 @@ def list_breaks(*, entity: str | None, company: str | None, cause: str | None, l
     with opened_ledger() as ledger:
         found = ledger.breaks.find(**wanted, limit=limit)
         counts = ledger.breaks.counts()
+        fitting = ledger.break_queries.count(
+            BreakFilter(entity=wanted["entity"], company=wanted["company"], cause=wanted["cause"])
+        )
     if as_json:
         output.print_json({"counts": counts, "breaks": [asdict(row) for row in found]})
         return
     output.print_table(
-        f"Open breaks: {counts['open']:,} (the {len(found):,} largest)",
+        f"Open breaks: {fitting:,} (the {len(found):,} largest)",
         [
             "identity",
             "entity",

@@ -74,6 +74,8 @@ def redrive(
     with opened_ledger() as ledger:
         if key is None:
             ids = ledger.deliveries.ids(refused)
+            if not ids and by_filter:
+                raise RecordError("No rejected delivery fits. `tieout deliveries list --state rejected` lists them.")
         else:
             ids = [row.id for row in _of_key(ledger, key) if row.state is State.REJECTED]
             if not ids:

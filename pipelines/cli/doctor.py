@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 
 from pipelines.cli import output
+from pipelines.cli.configuration import check_configuration
 from pipelines.cli.doctor_d365 import examine_d365
 from pipelines.cli.doctor_logs import examine_log_sink
 from pipelines.cli.doctor_salesforce import examine_salesforce
@@ -46,6 +47,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("Contracts", Status.FAIL, str(problem), "Put the named lines right.")
         return
     yield good("Contracts", f"{', '.join(contracts)} in {settings.contracts}")
+    yield from _looked_at("Configuration", lambda: _configuration(settings))
     yield from _looked_at("Salesforce", lambda: examine_salesforce(settings, contracts))
     yield from _looked_at("D365", lambda: examine_d365(settings, contracts))
     for name in SINKS:
@@ -58,6 +60,11 @@ def _looked_at(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Fin
         yield from look()
     except TieoutError as problem:
         yield Finding(what, Status.FAIL, type(problem).__name__, str(problem))
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    check_configuration(settings)
+    yield good("Configuration", "schedules and export projects can be used")
 
 
 def _versions() -> Finding:

@@ -27,7 +27,8 @@ def examine_d365(settings: Settings, contracts: Contracts, others: Collection[st
         yield good("D365 sign-in", f"{settings.d365.url}, {len(names)} entity sets, by {settings.d365.secret}")
         yield clock("D365", abs((client.server_now() - datetime.now(UTC)).total_seconds()))
         yield fields("D365", check_against_d365(contracts, client.metadata([table.source for table in tables])))
-        yield d365.companies(client.count("Companies"))
+        visible = [str(row["DataArea"]).lower() for row in client.rows("Companies", select=["DataArea"])]
+        yield d365.companies(visible, settings.companies)
         for table in tables:
             yield _reading(client, table.source)
         offered = sorted(names & set(others))

@@ -12,7 +12,7 @@ from resources.salesforce_session import SalesforceSession
 from tieout.contract import Contracts, check_against_salesforce
 from tieout.doctor import Finding, clock, salesforce
 from tieout.doctor.finding import fields, good
-from tieout.errors import AuthenticationProblem, RequestRefused, TieoutError
+from tieout.errors import AuthenticationProblem, RequestRefused, SourceUnavailable, TieoutError
 from tieout.settings import Settings
 
 _REFUSALS = (RequestRefused, AuthenticationProblem)
@@ -74,7 +74,7 @@ def _channels(settings: Settings) -> Iterator[Finding]:
                 client.check_topic(access, topic)
                 yield salesforce.channel(topic)
             except TieoutError as problem:
-                yield salesforce.channel(topic, str(problem))
+                yield salesforce.channel(topic, str(problem), is_reached=not isinstance(problem, SourceUnavailable))
 
 
 def _described(client: SalesforceClient, sobject: str) -> dict[str, Any] | None:

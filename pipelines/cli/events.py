@@ -3,7 +3,7 @@
 import uvicorn
 
 from desk.events import create_events_app
-from desk.settings import EventSettings
+from desk.settings import event_settings
 from pipelines.cli import output
 from pipelines.services import supervisor
 from resources.ledger import Ledger
@@ -12,18 +12,24 @@ from tieout.contract import load_contracts
 from tieout.errors import ConfigurationError
 from tieout.settings import Settings
 
+_NOTHING_TO_DO = (
+    "Neither TIEOUT_EVENTS_SECRET is set nor are there channels of Salesforce to listen to (SALESFORCE_PUBSUB_ADDRESS, TIEOUT_SALESFORCE_TOPICS). "
+    "Make a secret with: openssl rand -hex 32"
+)
+
 
 def serve(*, host: str, port: int) -> None:
     """Take events until Ctrl-C; whatever was not running before is stopped again.
 
     Raises ConfigurationError where neither a secret is set nor channels of Salesforce to listen to.
     """
-    settings, events = Settings.from_environment(), EventSettings.from_environment()
+    settings = Settings.from_environment()
+    events = event_settings(settings.ca_bundle)
     if events is None and settings.salesforce is not None and not is_wanted(settings):
-        raise ConfigurationError(
-            "Neither TIEOUT_EVENTS_SECRET nor SALESFORCE_PUBSUB_ADDRESS is set. Make a secret with: openssl rand -hex 32"
-        )
+        raise ConfigurationError(_NOTHING_TO_DO)
     with supervisor.embedded(settings, say=output.say) as running:
+        if events is None and not is_wanted(running.settings):
+            raise ConfigurationError(_NOTHING_TO_DO)
         assert running.settings.database_url is not None
         contracts = load_contracts(running.settings.contracts)
         with (

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.cli import output
+from pipelines.cli.configuration import check_configuration
 from pipelines.cli.report import summary_in
 from pipelines.services.home import Home
 from pipelines.services.supervisor import embedded, web_address
@@ -16,6 +17,7 @@ from tieout.settings import Settings
 def run_main(*, seed: str | None, dry_run: bool, full: bool, as_json: bool) -> int:
     """Run the main job. Returns the exit code; raises TieoutError with the reason when the run failed."""
     settings = Settings.from_environment()
+    check_configuration(settings)
     with embedded(settings, seed=seed, say=output.say) as running:
         summary = summary_of_run(running.settings, dry_run=dry_run, full=full)
     if as_json:

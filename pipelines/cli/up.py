@@ -6,6 +6,7 @@ from pathlib import Path
 from types import FrameType
 
 from pipelines.cli import output
+from pipelines.cli.configuration import check_configuration
 from pipelines.services import processes, sandboxes, supervisor
 from pipelines.services.home import Home
 from tieout.errors import ConfigurationError
@@ -15,6 +16,7 @@ from tieout.settings import Settings
 def bring_up(*, seed: str | None, port: int, detach: bool, run_first: bool) -> None:
     """Start everything, run the main job first if asked to, and stay until Ctrl-C unless detached."""
     settings = Settings.from_environment()
+    check_configuration(settings)
     running = supervisor.start_embedded(settings, seed=seed, say=output.say)
     try:
         _prepare_database(running.settings)
@@ -88,7 +90,8 @@ def _prepare_database(settings: Settings) -> None:
     upgrade(settings.database_url)
     # Dagster's tables are made here, once, instead of by the web server and the daemon at the same moment.
     with dg.DagsterInstance.get() as instance:
-        dagster_instance.prepare(instance)
+        daemon_is_down = processes.running(Home(settings.home), "dagster-daemon") is None
+        dagster_instance.prepare(instance, daemon_is_down=daemon_is_down)
 
 
 def wait_for_a_signal(names: list[str], home: Home) -> None:

@@ -27,6 +27,8 @@ REPOSITORY = "__repository__"
 # What the UI filters runs by; the tags of a run are kept apart from its origin and have to say it, too.
 LOCATION_TAGS = {".dagster/repository": f"{REPOSITORY}@tieout", "dagster/code_location": "tieout"}
 
+_UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
 
 def environment(home: Home, database_url: str) -> dict[str, str]:
     """Write DAGSTER_HOME and return the variables that every process of Dagster needs."""
@@ -50,8 +52,11 @@ def hold_connections(instance: dg.DagsterInstance) -> None:
     )
 
 
-def prepare(instance: dg.DagsterInstance) -> list[str]:
-    """Give every pool its explicit limit and clear what dead command-line runs left; returns the ids of those runs.
+def prepare(instance: dg.DagsterInstance, *, daemon_is_down: bool = False) -> list[str]:
+    """Give every pool its explicit limit and clear what dead runs left; returns the ids of those runs.
+
+    A run of the command line names its process. Those that a daemon started end with it, and an instance has one daemon: where that is down,
+    none of them lives. Left as they are they would count as under way for hours, and nothing of their kind would be started.
 
     A pool that is first met inside a run is made by code that breaks on Postgres when two runs meet it together, so all are made here.
     """
@@ -59,9 +64,9 @@ def prepare(instance: dg.DagsterInstance) -> list[str]:
     storage = instance.event_log_storage
     for pool, limit in POOLS.items():
         storage.set_concurrency_slots(pool, limit)
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(unfinished):
-        if _process_is_dead(run.tags.get(PROCESS_TAG)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+        tag = run.tags.get(PROCESS_TAG)
+        if daemon_is_down if tag is None else _process_is_dead(tag):
             instance.report_run_failed(
                 run, "The process of this run ended without a word; what it left is taken up by the next run."
             )
@@ -93,9 +98,7 @@ def process_tag() -> str:
     return f"{socket.gethostname()}:{process.pid}:{process.create_time():.0f}"
 
 
-def _process_is_dead(tag: str | None) -> bool:
-    if tag is None:
-        return False
+def _process_is_dead(tag: str) -> bool:
     host, pid, created = tag.rsplit(":", 2)
     if host != socket.gethostname():
         return False

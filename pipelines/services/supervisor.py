@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pipelines.log_file import keep_log
 from pipelines.services import dagster_instance, postgres, processes, sandboxes
 from pipelines.services.home import Home
 from pipelines.services.processes import Service
+from resources.log_file import keep_log
 from tieout.errors import ConfigurationError
 from tieout.settings import PROJECT_ROOT, Settings
 
@@ -37,7 +37,7 @@ def start_embedded(settings: Settings, *, seed: str | None, say: Callable[[str],
     `seed` fills sandboxes that are empty. Raises ConfigurationError when a seed is asked for although tenants are set.
     """
     home = Home(settings.home)
-    keep_log(home)
+    keep_log(home.logs)
     systems = [name for name in sandboxes.PORTS if getattr(settings, name) is None]
     if seed and not systems:
         raise ConfigurationError(

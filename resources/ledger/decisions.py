@@ -44,6 +44,11 @@ class Decisions:
         with self._engine.connect() as connection:
             return int(connection.execute(select(func.coalesce(func.max(decision.c.id), 0))).scalar_one())
 
+    def refuse_what_others_decided(self, subject: Subject, keys: Sequence[str], seen: int | None, who: str) -> None:
+        """As the function of this name, for what is decided about something else because of what a page showed of these."""
+        with self._engine.connect() as connection:
+            refuse_what_others_decided(connection, subject, keys, seen, who)
+
     def of(self, subject: Subject, subject_key: str) -> list[Decision]:
         """All decisions about one thing, oldest first."""
         query = (

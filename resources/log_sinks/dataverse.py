@@ -26,6 +26,10 @@ _DEFINITION = (
 )
 
 
+MOST_REFUSED_UNPROVEN = 20
+"""So many rows may be refused before one is taken; then the table is wrong, not each of them."""
+
+
 class DataverseTable:
     """One table of one environment."""
 
@@ -53,6 +57,7 @@ class DataverseTable:
         )
         self._definition: dict[str, Any] | None = None
         self._most = ROWS_AT_ONCE
+        self._has_taken = False
 
     @property
     def calls(self) -> int:
@@ -78,7 +83,6 @@ class DataverseTable:
         """As of `Sink`. What was too much for one call goes in two; a row that spoils a call is found by halving it."""
         left, patience = [list(rows)], Patience()
         refused: dict[int, str] = {}
-        is_proven = False
         while left:
             part = left.pop()
             if len(part) > self._most:
@@ -90,7 +94,7 @@ class DataverseTable:
             match meaning_of(answer):
                 case Taken():
                     patience.renew()
-                    is_proven = True
+                    self._has_taken = True
                     # It may take more next time, up to what Microsoft names.
                     self._most = min(ROWS_AT_ONCE, self._most * 2)
                     yield Sent([row.attempt_id for row in part])
@@ -102,14 +106,14 @@ class DataverseTable:
                     self._calls.pause(patience.failures, wait_s)
                 case Refused(why, status):
                     # One row that is not right rolls all of them back: a standard table takes all or none.
-                    if status == 404 or (len(refused) > 1 and not is_proven):
+                    if status == 404 or (len(refused) >= MOST_REFUSED_UNPROVEN and not self._has_taken):
                         raise RequestRefused(f"{self._calls.name}: {why}", status=status)
                     if len(part) == 1:
                         refused[part[0].attempt_id] = why
                     else:
                         middle = len(part) // 2
                         left += [part[middle:], part[:middle]]
-        if refused and not is_proven:
+        if refused and not self._has_taken:
             # Nothing was taken beside it, so nobody knows whether the row is wrong or the table.
             raise RequestRefused(f"{self._calls.name}: {next(iter(refused.values()))}", status=400)
         if refused:

@@ -52,6 +52,10 @@ class System:
         """What goes wrong with the next matching call."""
         self.post("faults", kind=kind, **details)
 
+    def mend(self) -> None:
+        """Nothing goes wrong any more."""
+        self.http.delete(f"{self.url}/_sandbox/faults", timeout=PATIENCE_S).raise_for_status()
+
     def stop(self) -> None:
         """Tell the process to end; an open connection would keep it waiting."""
         self.http.close()

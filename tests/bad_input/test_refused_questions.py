@@ -64,8 +64,9 @@ def test_a_run_that_meets_an_odata_error_ends_with_its_words_and_the_next_one_go
         "message": "An error has occurred.",
         "innererror": {"message": ODATA_WORDS, "stacktrace": "at"},
     }
+    # Where D365 refuses the question for open orders, all of them are asked for: that is refused as well.
     installation.systems.d365.fault(
-        "refuse", path="/data/SalesOrderLines", status=400, body=json.dumps({"error": error})
+        "refuse", path="/data/SalesOrderLines", status=400, body=json.dumps({"error": error}), times=None
     )
 
     run = installation.run()
@@ -73,6 +74,7 @@ def test_a_run_that_meets_an_odata_error_ends_with_its_words_and_the_next_one_go
     assert not run.success
     assert run.problem == f"D365 at 127.0.0.1: {ODATA_WORDS}"
     assert installation.systems.d365.orders_made() == []
+    installation.systems.d365.mend()
     assert installation.run(only=["d365/sales_order_line"]).success
 
 

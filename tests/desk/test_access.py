@@ -105,10 +105,12 @@ class TestBehindAProxy:
         keep_breaks(ledger, a_break("b1"), a_break("b2"))
         ledger.matches.record([a_proposal()], KINDS, "run 1", NOW)
         pair = "\n".join((a_proposal().kind, a_proposal().left_key, a_proposal().right_key))
-        forms = {
-            "/breaks/act": {"action": "assign", "owner": "cy", "identity": ["b1", "b2"]},
-            "/matches/decide": {"action": "accept", "pair": pair},
-        }
+        assign = {"action": "assign", "owner": "cy", "identity": ["b1", "b2"]}
+        forms = [
+            ("/breaks/act", assign),
+            ("/breaks/act", {"action": "resend", "identity": ["b1", "b2"]}),
+            ("/matches/decide", {"action": "accept", "pair": pair}),
+        ]
         with served(tmp_path / "lake", ledger, contracts, DeskSettings("header", frozenset({"ann", "bob"}))) as running:
             as_bob = {"headers": {"X-Forwarded-User": "bob"}}
             page = running.get("/breaks", **as_bob).text
@@ -117,15 +119,16 @@ class TestBehindAProxy:
             ledger.breaks.assign("b2", "dan", "ann")
             [match] = ledger.matches.decide([tuple(pair.split("\n"))], "refused", who="ann")
 
-            for path, form in forms.items():
+            for path, form in forms:
                 answer = running.post(path, form | shown, **as_bob)
                 assert answer.status_code == 422
                 assert "ann has decided about it meanwhile" in answer.text
             assert [ledger.breaks.get(each).owner for each in ("b1", "b2")] == ["", "dan"]
             assert ledger.matches.get(match.kind, match.left_key, match.right_key).state == "refused"
 
+            assert running.post("/breaks/act", assign | shown | {"seen": "all"}, **as_bob).status_code == 400
             shown["seen"] = re.search(r'name="seen" value="(\d+)"', running.get("/breaks", **as_bob).text)[1]
-            assert running.post("/breaks/act", forms["/breaks/act"] | shown, **as_bob).status_code == 303
+            assert running.post("/breaks/act", assign | shown, **as_bob).status_code == 303
         assert [ledger.breaks.get(each).owner for each in ("b1", "b2")] == ["cy", "cy"]
 
     def test_without_a_name_nothing_is_shown(self, proxied: Served) -> None:

@@ -15,7 +15,7 @@ import uvicorn
 
 from desk.app import create_app
 from desk.events import LARGEST_BYTES, create_events_app
-from desk.settings import EventSettings
+from desk.settings import EventSettings, event_settings
 from resources.ledger import Ledger, connect
 from tests.desk.books import SECRET, free_port, served
 from tests.events.messages import (
@@ -210,6 +210,13 @@ def test_the_desk_receives_events_only_where_a_secret_is_set(
         ]
 
     assert answers == [404, 200, 401]
+
+
+def test_a_secret_that_is_in_a_file_is_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("a-secret-of-the-platform-itself")
+    monkeypatch.setenv("TIEOUT_EVENTS_SECRET", f"file:{tmp_path / 'secret'}")
+
+    assert event_settings(None) == EventSettings("a-secret-of-the-platform-itself")
 
 
 def test_a_secret_that_can_be_guessed_is_refused_at_the_start() -> None:

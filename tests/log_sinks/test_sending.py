@@ -229,6 +229,18 @@ def test_a_row_that_is_refused_does_not_hold_up_the_others_and_is_told(
     assert (again.sent, again.waiting.refused) == (0, 1)
 
 
+def test_several_rows_at_the_head_that_are_refused_do_not_hold_up_the_others(
+    log: Log, targets: Targets, sink: Sink, name: SinkName
+) -> None:
+    log.attempts(3, key="spoiled")
+    log.attempts(40)
+    refuse(targets, name, "spoiled")
+
+    done = sent(log, sink)
+
+    assert (done.sent, done.waiting.rows, done.waiting.refused, done.problem) == (40, 0, 3, "")
+
+
 def test_a_target_that_refuses_every_row_is_a_problem_and_no_row_is_given_up(
     log: Log, targets: Targets, sink: Sink, name: SinkName
 ) -> None:

@@ -86,6 +86,23 @@ def test_help_needs_none_of_the_heavy_libraries() -> None:
         assert command in done.stdout
 
 
+@pytest.mark.parametrize("command", [["up", "--detach"], ["run"]])
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("TIEOUT_MAIN_SCHEDULE", "every day", "TIEOUT_MAIN_SCHEDULE is 'every day'. Write a cron expression"),
+        ("TIEOUT_D365_EXPORT_PROJECTS", "orders=TIEOUT", "names orders, which the lake does not have"),
+    ],
+)
+def test_a_wrong_variable_is_named_before_anything_starts(
+    empty: Installation, command: list[str], name: str, value: str, words: str
+) -> None:
+    finished = empty.tieout(*command, environment={name: value, "TIEOUT_COMPANIES": "usmf"})
+
+    assert words in complaint_of(finished)
+    assert "Starting" not in finished.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -81,6 +81,7 @@ def test_every_right_is_a_finding_of_its_own(doctor: Doctor) -> None:
         "Versions",
         "Database",
         "Contracts",
+        "Configuration",
         "Salesforce sign-in",
         "Salesforce API version",
         "Salesforce clock",

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import requests
 
-from pipelines.services import postgres, processes, sandboxes
+from pipelines.services import dagster_instance, postgres, processes, sandboxes
 from pipelines.services.dagster_instance import POOLS
 from pipelines.services.home import Home
 from resources.ledger import Ledger
@@ -235,6 +235,18 @@ def test_a_killed_run_is_marked_as_failed_by_the_next(killed: Killed, next_run: 
     with dg.DagsterInstance.get() as instance:
         run = instance.get_run_by_id(killed.run_id)
 
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_ended_with_its_daemon_is_over_when_the_next_daemon_comes(last_run: Run) -> None:  # noqa: ARG001 the order
+    with dg.DagsterInstance.get() as instance:
+        left = instance.add_run(dg.DagsterRun("log_to_dataverse", status=dg.DagsterRunStatus.STARTED)).run_id
+
+        assert dagster_instance.prepare(instance) == []
+        assert dagster_instance.prepare(instance, daemon_is_down=True) == [left]
+
+        run = instance.get_run_by_id(left)
     assert run is not None
     assert run.status is dg.DagsterRunStatus.FAILURE
 

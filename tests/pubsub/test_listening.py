@@ -191,6 +191,24 @@ def test_where_the_place_is_lost_a_sweep_is_asked_for_and_reading_goes_on(
     assert len(again.sweeps()) == 1
 
 
+def test_a_stream_that_breaks_before_its_place_is_known_asks_for_another_sweep(org: Sandbox, hearing: Start) -> None:
+    ears = hearing()
+    ears.hears(first := an_account_of(org))
+    ears.stop()
+    org.control("events/forget")
+    again = hearing()
+    again.wait(again.sweeps)
+    again.wait(lambda: again.told()["streams"] == 1)
+
+    opened = again.opened()
+    org.control("events/fail", code="service.unavailable")
+    again.wait(lambda: again.opened() > opened and again.told()["streams"] == 1)
+    last = an_account_of(org)
+
+    again.hears(first, last)
+    again.wait(lambda: len(again.sweeps()) == 2)
+
+
 def test_a_gap_that_names_its_records_is_followed_by_key(org: Sandbox, hearing: Start) -> None:
     account, other = an_account_of(org), an_account_of(org)
     ears = hearing()

@@ -57,11 +57,15 @@ def reading(entity_set: str, rows: int | None, refusal: str = "") -> Finding:
     return good(what, f"{rows:,} rows")
 
 
-def companies(count: int) -> Finding:
-    """How many companies the service user sees."""
+def companies(visible: Collection[str], wanted: Collection[str] = ()) -> Finding:
+    """Which companies the service user sees, in lower case; those of TIEOUT_COMPANIES are `wanted`."""
     what = "D365 companies"
-    if count:
-        return good(what, f"{count} visible")
+    missing = sorted(set(wanted) - set(visible))
+    if missing:
+        advice = "Give the service user's role access to them, or take them out of TIEOUT_COMPANIES."
+        return Finding(what, Status.FAIL, f"not visible: {', '.join(missing)}", advice)
+    if visible:
+        return good(what, f"{len(visible)} visible")
     return Finding(what, Status.FAIL, "0 visible", "Give the service user's role access to the companies.")
 
 

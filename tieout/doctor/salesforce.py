@@ -144,11 +144,18 @@ def view_all(seen: Mapping[str, int], there: Mapping[str, int] | None) -> Findin
     return good(what, f"as many records as the organisation counts, of {', '.join(sorted(seen.keys() & there.keys()))}")
 
 
-def channel(topic: str, problem: str = "") -> Finding:
-    """A channel of events that is to be listened to; `problem` says why it cannot be. Runs work without: the schedule finds the same."""
+def channel(topic: str, problem: str = "", *, is_reached: bool = True) -> Finding:
+    """A channel of events that is to be listened to; `problem` says why it cannot be. Runs work without: the schedule finds the same.
+
+    `is_reached`: the service answered, and it is this channel that it refuses.
+    """
     what = f"Salesforce events {topic}"
     if not problem:
         return good(what, "can be listened to")
+    if not is_reached:
+        return Finding(
+            what, Status.WARN, problem, "Check SALESFORCE_PUBSUB_ADDRESS, and the way to it through proxy and firewall."
+        )
     advice = "Select the object for change data capture, or deploy the event and let the user read it; or take it out of TIEOUT_SALESFORCE_TOPICS."
     return Finding(what, Status.WARN, problem, advice)
 

@@ -5,19 +5,19 @@ Runs that the daemon starts log the same events into their own page of the Dagst
 
 import logging
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 from pythonjsonlogger.json import JsonFormatter
 
-from pipelines.services.home import Home
-
-OURS = ("tieout", "resources", "assets", "pipelines")
+OURS = ("tieout", "resources", "assets", "pipelines", "desk")
 _MOST_BYTES = 10_000_000
 _KEPT_FILES = 5
 
 
-def keep_log(home: Home) -> None:
-    """Send what our own modules log to the file and nowhere else; a second call changes nothing."""
-    path = home.logs / "tieout.log"
+def keep_log(folder: Path) -> None:
+    """Send what our own modules log to `tieout.log` in a folder and nowhere else; a second call changes nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tieout.log"
     for name in OURS:
         logger = logging.getLogger(name)
         if any(isinstance(handler, RotatingFileHandler) for handler in logger.handlers):
