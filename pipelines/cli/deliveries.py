@@ -74,8 +74,6 @@ def redrive(
     with opened_ledger() as ledger:
         if key is None:
             ids = ledger.deliveries.ids(refused)
-            if not ids and by_filter:
-                raise RecordError("No rejected delivery fits. `tieout deliveries list --state rejected` lists them.")
         else:
             ids = [row.id for row in _of_key(ledger, key) if row.state is State.REJECTED]
             if not ids:
@@ -83,7 +81,8 @@ def redrive(
                     f"No rejected delivery of {key}. `tieout deliveries list --state rejected` lists them."
                 )
         planned = ledger.deliveries.redrive(ids, who=who(), note=comment)
-    output.console.print(f"Planned again: {len(planned):,}. The next run sends them.", highlight=False)
+    follows = "The next run sends them." if planned else "No rejected delivery fits."
+    output.console.print(f"Planned again: {len(planned):,}. {follows}", highlight=False)
 
 
 def _filter(state: State | None, *, entity: str | None, company: str | None, reason: str | None) -> DeliveryFilter:
