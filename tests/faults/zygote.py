@@ -1,7 +1,7 @@
 """Fresh processes at a tenth of the price: one parent imports everything once and forks a child for each run.
 
 `python -m tests.faults.zygote` reads one JSON request a line and answers each with one: `{"start": {…}}` → `{"pid": n}`,
-`{"wait": pid}` → `{"code": n, "result": {…} | null}`. A child lives and dies on its own; the parent has no connection and no thread.
+`{"wait": pid}` → `{"code": n, "result": {…} | null}`, each with the `id` of its request. A child lives and dies on its own; the parent has no connection and no thread.
 """
 
 import json
@@ -36,14 +36,15 @@ def serve() -> None:
             if pid == 0:
                 _live(runs.carry_out, asked["start"], result)
             results[pid] = result
-            print(json.dumps({"pid": pid}), flush=True)
+            print(json.dumps({"id": asked["id"], "pid": pid}), flush=True)
         else:
             pid = int(asked["wait"])
             _, status = os.waitpid(pid, 0)
             told = results.pop(pid)
             result_of = json.loads(told.read_text()) if told.exists() else None
             told.unlink(missing_ok=True)
-            print(json.dumps({"code": os.waitstatus_to_exitcode(status), "result": result_of}), flush=True)
+            ended = {"id": asked["id"], "code": os.waitstatus_to_exitcode(status), "result": result_of}
+            print(json.dumps(ended), flush=True)
 
 
 def _live(carry_out: Any, order: Mapping[str, Any], result: Path) -> None:
@@ -76,7 +77,7 @@ class Zygote:
         self.log = logs / "runs.log"
         """What all runs have printed and logged."""
         self._folder = Path(tempfile.mkdtemp(prefix="tieout-runs-"))
-        self._count = 0
+        self._count = self._asked_so_far = 0
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.faults.zygote"],
             cwd=PROJECT,
@@ -115,9 +116,13 @@ class Zygote:
 
     def _asked(self, request: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
+        self._asked_so_far += 1
+        self._process.stdin.write(json.dumps({"id": self._asked_so_far, **request}) + "\n")
         self._process.stdin.flush()
-        return self._answer()
+        # The answer to a test that was broken off comes late; it is not that of the next one.
+        while (answer := self._answer())["id"] != self._asked_so_far:
+            pass
+        return answer
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
