@@ -40,10 +40,11 @@ def serve() -> None:
         else:
             pid = int(asked["wait"])
             _, status = os.waitpid(pid, 0)
-            told = results.pop(pid)
-            result_of = json.loads(told.read_text()) if told.exists() else None
+            told, code = results.pop(pid), os.waitstatus_to_exitcode(status)
+            # Who was killed may have written half of it.
+            result_of = json.loads(told.read_text()) if code == 0 else None
             told.unlink(missing_ok=True)
-            ended = {"id": asked["id"], "code": os.waitstatus_to_exitcode(status), "result": result_of}
+            ended = {"id": asked["id"], "code": code, "result": result_of}
             print(json.dumps(ended), flush=True)
 
 
@@ -78,26 +79,32 @@ class Zygote:
         """What all runs have printed and logged."""
         self._folder = Path(tempfile.mkdtemp(prefix="tieout-runs-"))
         self._count = self._asked_so_far = 0
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.faults.zygote"],
-            cwd=PROJECT,
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        self._results: dict[int, Path] = {}
+        # Should it end, its last words are in the log of the runs.
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "tests.faults.zygote"],
+                cwd=PROJECT,
+                env={**os.environ, "PYTHONPATH": str(PROJECT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         self._answer()
 
     def start(self, environment: Mapping[str, str], **order: Any) -> int:
         """Fork a run; returns its process id."""
         self._count += 1
-        order |= {
-            "environment": dict(environment),
-            "result": str(self._folder / f"{self._count}.json"),
-            "log": str(self.log),
-        }
-        return int(self._asked({"start": order})["pid"])
+        result = self._folder / f"{self._count}.json"
+        order |= {"environment": dict(environment), "result": str(result), "log": str(self.log)}
+        pid = int(self._asked({"start": order})["pid"])
+        self._results[pid] = result
+        return pid
+
+    def result_of(self, pid: int) -> Path:
+        """Where a run writes what it tells."""
+        return self._results[pid]
 
     def wait(self, pid: int) -> tuple[int, dict[str, Any] | None]:
         """The end of a run: its exit code (negative: the signal that killed it) and what it told, if it lived that long."""
@@ -114,13 +121,18 @@ class Zygote:
         self._process.stdin.close()
         self._process.wait(30)
 
-    def _asked(self, request: Mapping[str, Any]) -> Any:
+    def ask(self, request: Mapping[str, Any]) -> int:
+        """Send a request; returns its `id`, by which its answer is known."""
         assert self._process.stdin is not None
         self._asked_so_far += 1
         self._process.stdin.write(json.dumps({"id": self._asked_so_far, **request}) + "\n")
         self._process.stdin.flush()
+        return self._asked_so_far
+
+    def _asked(self, request: Mapping[str, Any]) -> Any:
+        wanted = self.ask(request)
         # The answer to a test that was broken off comes late; it is not that of the next one.
-        while (answer := self._answer())["id"] != self._asked_so_far:
+        while (answer := self._answer())["id"] != wanted:
             pass
         return answer
 
